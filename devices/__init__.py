@@ -1,0 +1,1 @@
+"""How a candidate behaves on hardware: agent, connections, runner, readiness and statistics."""

@@ -1,0 +1,50 @@
+"""The errors that devices raises on purpose.
+
+    DeviceError
+    ├── PlanError              a plan or outcome that was read does not have the promised shape
+    ├── BuildError             the runner could not be built on this machine
+    ├── RuntimeLibraryError    ONNX Runtime's shared library was not found
+    ├── ConnectionFault        a device could not be reached, or a push did not arrive whole
+    └── LinkError              the service could not be talked to
+        ├── ServiceAway            nobody answered, or with a 5xx: try again later
+        ├── ServiceRefused         it answered and said no: trying again would not help
+        └── LeaseSuperseded        the job was given to someone else with a newer token
+
+A measurement that fails is not an error: it is an `Outcome` (see `devices.outcome`).
+"""
+
+
+class DeviceError(Exception):
+    """Any error that devices raises on purpose."""
+
+
+class PlanError(DeviceError, ValueError):
+    """A plan or an outcome that was read does not have the promised shape."""
+
+
+class BuildError(DeviceError):
+    """The runner could not be built on this machine."""
+
+
+class RuntimeLibraryError(DeviceError):
+    """ONNX Runtime's shared library was not found."""
+
+
+class ConnectionFault(DeviceError):
+    """A device could not be reached, or a push did not arrive whole."""
+
+
+class LinkError(DeviceError):
+    """The service could not be talked to."""
+
+
+class ServiceAway(LinkError):
+    """Nobody answered, or with a 5xx: try again later."""
+
+
+class ServiceRefused(LinkError):
+    """The service answered and said no: trying again would not help."""
+
+
+class LeaseSuperseded(LinkError):
+    """The job was given to someone else with a newer token, or its result is stored already."""

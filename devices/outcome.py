@@ -1,0 +1,183 @@
+"""What became of a measurement: the numbers with their evidence, or a typed failure with its log."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from devices.errors import PlanError
+from devices.strict_reading import read, write
+
+
+@dataclass(frozen=True)
+class BlockSamples:
+    """Consecutive runs of the candidate and of the sentinel; who went first alternates."""
+
+    candidate_ms: tuple[float, ...]
+    sentinel_ms: tuple[float, ...]
+    candidate_first: bool
+
+    def __post_init__(self) -> None:
+        if not self.candidate_ms or not self.sentinel_ms:
+            raise PlanError("block: at least one sample of the candidate and of the sentinel is needed")
+        if min(self.candidate_ms) <= 0 or min(self.sentinel_ms) <= 0:
+            raise PlanError("block: a duration is not positive")
+
+
+@dataclass(frozen=True)
+class ProcessSamples:
+    """The blocks of one fresh process."""
+
+    blocks: tuple[BlockSamples, ...]
+
+    def __post_init__(self) -> None:
+        if not self.blocks:
+            raise PlanError("process: at least one block is needed")
+
+
+@dataclass(frozen=True)
+class PhaseSamples:
+    """All processes of one phase, prefill or decode, in the order they ran."""
+
+    processes: tuple[ProcessSamples, ...]
+
+    def __post_init__(self) -> None:
+        if not self.processes:
+            raise PlanError("phase: at least one process is needed")
+
+
+@dataclass(frozen=True)
+class MemoryReading:
+    """Resident memory of a process that holds the candidate alone, in bytes.
+
+    `process_bytes` is the level before the model is loaded; load, prefill and decode are the kernel's
+    high-water marks of each phase; `anonymous_bytes` is what was resident and anonymous after decode.
+    """
+
+    process_bytes: int
+    load_bytes: int
+    prefill_bytes: int
+    decode_bytes: int
+    peak_rss_bytes: int
+    anonymous_bytes: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Every raw sample, and the passport that says under which conditions they were taken.
+
+    `cosine` has one value per row of the plan's output check and is empty if the plan had none.
+    """
+
+    kind: ClassVar[str] = "measured"
+    prefill: PhaseSamples
+    decode: PhaseSamples
+    memory: MemoryReading
+    cosine: tuple[float, ...]
+    passport: Mapping[str, Any]
+    seconds: float
+    log: str = ""
+
+
+@dataclass(frozen=True)
+class OutOfMemory:
+    """The candidate needs more memory than the device or the plan allows."""
+
+    kind: ClassVar[str] = "out_of_memory"
+    reason: str
+    log: str
+
+
+@dataclass(frozen=True)
+class TimedOut:
+    """The runner passed its deadline, or its heartbeat stopped."""
+
+    kind: ClassVar[str] = "timed_out"
+    reason: str
+    log: str
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """The runtime refused the graph."""
+
+    kind: ClassVar[str] = "unsupported"
+    reason: str
+    log: str
+
+
+@dataclass(frozen=True)
+class WrongOutput:
+    """The graph ran and answered something else than the reference: a bug of ours."""
+
+    kind: ClassVar[str] = "wrong_output"
+    reason: str
+    log: str
+
+
+@dataclass(frozen=True)
+class NotReady:
+    """The device stayed too hot, too busy, too full or too empty of charge."""
+
+    kind: ClassVar[str] = "not_ready"
+    reason: str
+    log: str
+
+
+@dataclass(frozen=True)
+class Throttled:
+    """The sentinel was far slower than its calibration, so the device is hot or disturbed."""
+
+    kind: ClassVar[str] = "throttled"
+    reason: str
+    log: str
+
+
+@dataclass(frozen=True)
+class RunnerFault:
+    """The runner ended without its proof of success."""
+
+    kind: ClassVar[str] = "runner_fault"
+    reason: str
+    log: str
+
+
+@dataclass(frozen=True)
+class DeviceLost:
+    """The device went away in the middle."""
+
+    kind: ClassVar[str] = "device_lost"
+    reason: str
+    log: str
+
+
+Failure = OutOfMemory | TimedOut | Unsupported | WrongOutput | NotReady | Throttled | RunnerFault | DeviceLost
+Outcome = Measured | Failure
+
+OUTCOMES: dict[str, type[Outcome]] = {
+    "measured": Measured,
+    "out_of_memory": OutOfMemory,
+    "timed_out": TimedOut,
+    "unsupported": Unsupported,
+    "wrong_output": WrongOutput,
+    "not_ready": NotReady,
+    "throttled": Throttled,
+    "runner_fault": RunnerFault,
+    "device_lost": DeviceLost,
+}
+
+# Beside a healthy sentinel these are the candidate's own doing and teach the sampler; the others are retried.
+CANDIDATE_FAULTS: frozenset[str] = frozenset({"out_of_memory", "unsupported", "timed_out"})
+
+
+def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
+    """Write an outcome as plain JSON values, its kind first."""
+    return {"kind": outcome.kind, **write(outcome)}
+
+
+def outcome_from_dict(mapping: Mapping[str, Any]) -> Outcome:
+    """Read an outcome that `outcome_to_dict` wrote; raise PlanError at anything unexpected."""
+    kind = mapping.get("kind")
+    if kind not in OUTCOMES:
+        raise PlanError(f"outcome.kind: expected one of {', '.join(OUTCOMES)}, got {kind!r}")
+    fields = {key: value for key, value in mapping.items() if key != "kind"}
+    return read(OUTCOMES[kind], fields, "outcome")

@@ -1,0 +1,241 @@
+"""The measurement plan: everything an agent must know to measure one candidate on one device."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from devices.errors import PlanError
+from devices.strict_reading import read, write
+
+POOL_ALIGNMENT_BYTES = 4096
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise PlanError(message)
+
+
+def _require_sha256(value: str, name: str) -> None:
+    _require(
+        re.fullmatch(r"[0-9a-f]{64}", value) is not None, f"{name}: expected 64 hex digits, got {value!r}"
+    )
+
+
+@dataclass(frozen=True)
+class PoolSection:
+    """One stretch of the weight pool: `count` random bytes, or `count` float32 uniform in [low, high)."""
+
+    kind: Literal["bytes", "uniform"]
+    count: int
+    low: float = 0.0
+    high: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require(self.count > 0, f"pool section: count must be positive, got {self.count}")
+        _require(self.low <= self.high, f"pool section: low {self.low} is above high {self.high}")
+
+    @property
+    def size_bytes(self) -> int:
+        """The section's length, without the padding that follows it."""
+        return self.count if self.kind == "bytes" else 4 * self.count
+
+    @property
+    def text(self) -> str:
+        """The section as the runner's plan and the pool's digest write it; floats keep every bit."""
+        if self.kind == "bytes":
+            return f"bytes {self.count}"
+        return f"uniform {self.low!r} {self.high!r} {self.count}"
+
+
+@dataclass(frozen=True)
+class PoolSpec:
+    """A weight pool, made on the device from a seed, so that no weights travel."""
+
+    seed: int
+    sections: tuple[PoolSection, ...]
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.seed < 2**64, f"pool seed: expected an unsigned 64-bit number, got {self.seed}")
+        _require(len(self.sections) > 0, "pool: at least one section is needed")
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the canonical text: equal digests are equal files."""
+        lines = [f"loopfront-pool 1 seed {self.seed}", *(section.text for section in self.sections)]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """The byte offset at which each section starts."""
+        offsets, end = [], 0
+        for section in self.sections:
+            offsets.append(end)
+            end = _aligned(end + section.size_bytes)
+        return tuple(offsets)
+
+    @property
+    def size_bytes(self) -> int:
+        """The length of the whole file."""
+        return _aligned(self.offsets[-1] + self.sections[-1].size_bytes)
+
+
+@dataclass(frozen=True)
+class StateSpec:
+    """A float32 state that a step reads and writes.
+
+    `shared_buffer` means that input and output are one buffer (a KV cache); otherwise two buffers
+    are swapped after each step (a recurrent or conv state).
+    """
+
+    input_name: str
+    output_name: str
+    shape: tuple[int, ...]
+    shared_buffer: bool
+
+    def __post_init__(self) -> None:
+        for name in (self.input_name, self.output_name):
+            _require(re.fullmatch(r"[\x21-\x7e]{1,200}", name) is not None, f"state name: unusable {name!r}")
+        _require(
+            0 < len(self.shape) <= 8 and all(size > 0 for size in self.shape),
+            f"state {self.input_name}: expected 1 to 8 positive sizes, got {self.shape}",
+        )
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A graph and the pool that its weights lie in, with what the runner must feed it.
+
+    The graph takes `input_ids` int64 [batch, tokens]; with `uses_sequence_lengths` also `seqlens_k`
+    int32 [batch] and `total_sequence_length` int32 []; then the states. Its first output is `logits`
+    float32 [batch, 1, vocab_size] of the last position.
+    """
+
+    name: str
+    graph_sha256: str
+    graph_bytes: int
+    pool: PoolSpec
+    vocab_size: int
+    uses_sequence_lengths: bool
+    states: tuple[StateSpec, ...]
+
+    def __post_init__(self) -> None:
+        _require_sha256(self.graph_sha256, "graph_sha256")
+        _require(self.graph_bytes > 0, f"graph_bytes: must be positive, got {self.graph_bytes}")
+        _require(self.vocab_size > 0, f"vocab_size: must be positive, got {self.vocab_size}")
+
+
+@dataclass(frozen=True)
+class Workload:
+    """How a model is used; a decode step happens `context_tokens` deep."""
+
+    prompt_tokens: int
+    context_tokens: int
+    generate_tokens: int
+    batch: int = 1
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("prompt_tokens", "generate_tokens", "batch", "threads"):
+            _require(getattr(self, name) > 0, f"workload.{name}: must be positive, got {getattr(self, name)}")
+        _require(self.context_tokens >= 0, f"workload.context_tokens: is negative: {self.context_tokens}")
+
+
+@dataclass(frozen=True)
+class OutputCheck:
+    """What the graph must answer: row 0 after the prompt, row i after `decode_ids[i - 1]`.
+
+    Each row of `expected` holds the logits at `logit_indices`; `minimum_cosine` is the least
+    similarity that each row must reach.
+    """
+
+    prompt_ids: tuple[int, ...]
+    decode_ids: tuple[int, ...]
+    logit_indices: tuple[int, ...]
+    expected: tuple[tuple[float, ...], ...]
+    minimum_cosine: float
+
+    def __post_init__(self) -> None:
+        _require(len(self.prompt_ids) > 0, "check.prompt_ids: at least one token is needed")
+        _require(len(self.logit_indices) > 1, "check.logit_indices: at least two are needed for a cosine")
+        rows = len(self.decode_ids) + 1
+        _require(
+            len(self.expected) == rows, f"check.expected: expected {rows} rows, got {len(self.expected)}"
+        )
+        for row in self.expected:
+            _require(
+                len(row) == len(self.logit_indices), "check.expected: a row is not as long as logit_indices"
+            )
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How much evidence is gathered, and what it may cost.
+
+    Fresh processes are added from `minimum_processes` until the relative half-width of the 95 %
+    interval of both paired medians is at most `half_width_target`, or `maximum_processes` is reached.
+    `deadline_s` bounds each process by itself.
+    """
+
+    profile: Literal["as-shipped"]
+    minimum_processes: int
+    maximum_processes: int
+    blocks: int
+    decode_steps_per_block: int
+    prefills_per_process: int
+    half_width_target: float
+    deadline_s: float
+    memory_limit_bytes: int | None
+
+    def __post_init__(self) -> None:
+        for name in ("minimum_processes", "blocks", "decode_steps_per_block", "prefills_per_process"):
+            _require(getattr(self, name) > 0, f"protocol.{name}: must be positive, got {getattr(self, name)}")
+        _require(
+            self.maximum_processes >= self.minimum_processes,
+            f"protocol.maximum_processes: {self.maximum_processes} is below minimum_processes",
+        )
+        _require(self.half_width_target > 0, f"protocol.half_width_target: got {self.half_width_target}")
+        _require(self.deadline_s > 0, f"protocol.deadline_s: must be positive, got {self.deadline_s}")
+
+
+@dataclass(frozen=True)
+class SentinelReference:
+    """A device's quiet calibration: what the sentinel takes there, and how much that varied.
+
+    The log spreads are the standard deviation of the natural logarithm of the sentinel's median per process.
+    """
+
+    prefill_ms: float
+    decode_ms: float
+    prefill_log_spread: float = 0.0
+    decode_log_spread: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require(self.prefill_ms > 0 and self.decode_ms > 0, "sentinel_reference: times must be positive")
+
+
+@dataclass(frozen=True)
+class MeasurementPlan:
+    """One measurement; while a device is being calibrated there is no `sentinel_reference` yet."""
+
+    candidate: ModelFiles
+    sentinel: ModelFiles
+    workload: Workload
+    check: OutputCheck | None
+    protocol: Protocol
+    sentinel_reference: SentinelReference | None
+
+
+def to_dict(plan: MeasurementPlan) -> dict[str, Any]:
+    """Write a plan as plain JSON values."""
+    return dict(write(plan))
+
+
+def from_dict(mapping: Mapping[str, object]) -> MeasurementPlan:
+    """Read a plan that `to_dict` wrote; raise PlanError naming the place of anything unexpected."""
+    return read(MeasurementPlan, mapping, "plan")
+
+
+def _aligned(size_bytes: int) -> int:
+    return -(-size_bytes // POOL_ALIGNMENT_BYTES) * POOL_ALIGNMENT_BYTES
