@@ -1,0 +1,1 @@
+"""Which candidate to try next, and how good a candidate is."""
