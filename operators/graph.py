@@ -1,0 +1,193 @@
+"""Builds the ONNX graph of a candidate: nodes, weights placed in the pool, and recurrent states."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import onnx
+from onnx import TensorProto, helper
+
+from operators.errors import LoweringError
+from operators.pool import PoolLayout, Region
+from operators.precision import Precision
+
+MICROSOFT = "com.microsoft"
+
+
+@dataclass(frozen=True)
+class State:
+    """One recurrent tensor (fp32) that a decode step reads as `input_name` and writes as `output_name`.
+
+    With `shared_buffer` both names are bound to the same memory (a KV cache); without, the two are swapped after a step.
+    """
+
+    input_name: str
+    output_name: str
+    shape: tuple[int, ...]
+    shared_buffer: bool
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a torch parameter's values lie in the pool: quantised codes and scales, or plain fp32 values."""
+
+    parameter: str
+    shape: tuple[int, ...]
+    region: Region
+    scales: Region | None = None
+
+
+@dataclass
+class GraphBuilder:
+    """Collects nodes, initializers and states while the mixers lower themselves."""
+
+    precision: Precision
+    context_capacity: int
+    batch: int
+    pool: PoolLayout = field(default_factory=PoolLayout)
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    initializers: dict[str, onnx.TensorProto] = field(default_factory=dict)
+    states: list[State] = field(default_factory=list)
+    placements: list[Placement] = field(default_factory=list)
+    uses_sequence_lengths: bool = False
+    _counter: int = 0
+
+    # Nodes
+
+    def fresh(self, hint: str) -> str:
+        """Return a tensor name not used before."""
+        self._counter += 1
+        return f"{hint}_{self._counter}"
+
+    def nodes_out(
+        self, op: str, inputs: Sequence[str], outputs: int, domain: str = "", **attributes: Any
+    ) -> list[str]:
+        """Append a node with `outputs` fresh outputs and return their names."""
+        names = [self.fresh(op.lower()) for _ in range(outputs)]
+        self.append(op, inputs, names, domain, **attributes)
+        return names
+
+    def node(self, op: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+        """Append a node with one output and return its name."""
+        return self.nodes_out(op, inputs, 1, domain, **attributes)[0]
+
+    def append(self, op: str, inputs: Sequence[str], outputs: Sequence[str], domain: str, **attributes: Any) -> None:
+        """Append a node whose output names are given."""
+        self.nodes.append(helper.make_node(op, inputs, outputs, domain=domain, **attributes))
+
+    def split(self, x: str, sizes: Sequence[int]) -> list[str]:
+        """Cut the last axis into pieces of the given sizes."""
+        return self.nodes_out("Split", [x, self.int64_constant(sizes)], len(sizes), axis=-1)
+
+    def reshape(self, x: str, shape: Sequence[int]) -> str:
+        """Reshape; 0 keeps a dimension, -1 infers one."""
+        return self.node("Reshape", x, self.int64_constant(shape))
+
+    # Constants kept inside the graph: small ones only
+
+    def int64_constant(self, values: Sequence[int]) -> str:
+        """Return an int64 vector constant, shared between equal uses."""
+        name = "i64_" + "_".join(str(value).replace("-", "m") for value in values)
+        if name not in self.initializers:
+            self.initializers[name] = helper.make_tensor(name, TensorProto.INT64, [len(values)], list(values))
+        return name
+
+    def float_constant(self, hint: str, values: Sequence[float], shape: Sequence[int] | None = None) -> str:
+        """Return an fp32 constant named by `hint`; the same hint must mean the same values."""
+        if hint not in self.initializers:
+            dims = [len(values)] if shape is None else list(shape)
+            self.initializers[hint] = helper.make_tensor(hint, TensorProto.FLOAT, dims, list(values))
+        return hint
+
+    # Weights, all in the pool
+
+    def matmul(self, x: str, prefix: str, columns: int, rows: int) -> str:
+        """Multiply by the quantised weight `prefix`.weight of shape (rows, columns), as torch's Linear does."""
+        block, bits = self.precision.block_size, self.precision.bits
+        if columns % block:
+            raise LoweringError(f"{prefix}: {columns} input features are not a multiple of the block size {block}")
+        codes, scales = self._place_matrix(f"{prefix}.weight", rows, columns)
+        blob = block * bits // 8
+        b = self._external(f"{prefix}.codes", TensorProto.UINT8, (rows, columns // block, blob), codes)
+        s = self._external(f"{prefix}.scales", TensorProto.FLOAT, (rows, columns // block), scales)
+        return self.node(
+            "MatMulNBits", x, b, s, domain=MICROSOFT, K=columns, N=rows, bits=bits, block_size=block, accuracy_level=4
+        )  # fmt: skip
+
+    def embed(self, ids: str, parameter: str, vocab_size: int, hidden_size: int) -> str:
+        """Look up rows of the quantised embedding table `parameter`; `tied_head` reads the same bytes."""
+        block, bits = self.precision.block_size, self.precision.bits
+        codes, scales = self._place_matrix(parameter, vocab_size, hidden_size)
+        data = self._external("embedding.codes", TensorProto.UINT8, (vocab_size, hidden_size * bits // 8), codes)
+        s = self._external("embedding.scales", TensorProto.FLOAT, (vocab_size, hidden_size // block), scales)
+        return self.node(
+            "GatherBlockQuantized", data, ids, s, domain=MICROSOFT,
+            bits=bits, block_size=block, gather_axis=0, quantize_axis=1,
+        )  # fmt: skip
+
+    def tied_head(self, x: str, parameter: str) -> str:
+        """Multiply by the embedding table placed before, sharing its bytes in the pool."""
+        placement = next(p for p in self.placements if p.parameter == parameter)
+        rows, columns = placement.shape
+        block, bits = self.precision.block_size, self.precision.bits
+        assert placement.scales is not None
+        blob = block * bits // 8
+        b = self._external("head.codes", TensorProto.UINT8, (rows, columns // block, blob), placement.region)
+        s = self._external("head.scales", TensorProto.FLOAT, (rows, columns // block), placement.scales)
+        return self.node(
+            "MatMulNBits", x, b, s, domain=MICROSOFT, K=columns, N=rows, bits=bits, block_size=block, accuracy_level=4
+        )  # fmt: skip
+
+    def gain(self, parameter: str, shape: Sequence[int]) -> str:
+        """Place an fp32 tensor of values near 1: norm weights."""
+        return self._place_vector(parameter, shape, "gains")
+
+    def small(self, parameter: str, shape: Sequence[int]) -> str:
+        """Place an fp32 tensor of small values around 0: conv kernels, biases, low-rank factors."""
+        return self._place_vector(parameter, shape, "smalls")
+
+    def _place_matrix(self, parameter: str, rows: int, columns: int) -> tuple[Region, Region]:
+        codes = self.pool.place_bytes(rows * columns * self.precision.bits // 8)
+        scales = self.pool.place_floats("scales", rows * (columns // self.precision.block_size))
+        self.placements.append(Placement(parameter, (rows, columns), codes, scales))
+        return codes, scales
+
+    def _place_vector(self, parameter: str, shape: Sequence[int], section: str) -> str:
+        count = 1
+        for size in shape:
+            count *= size
+        region = self.pool.place_floats(section, count)
+        self.placements.append(Placement(parameter, tuple(shape), region))
+        return self._external(parameter, TensorProto.FLOAT, shape, region)
+
+    def _external(self, name: str, dtype: int, shape: Sequence[int], region: Region) -> str:
+        tensor = onnx.TensorProto(name=name, data_type=dtype, dims=list(shape))
+        tensor.data_location = TensorProto.EXTERNAL
+        self.pool.pending.append((tensor, region))
+        self.initializers[name] = tensor
+        return name
+
+    # Pieces that several mixers share
+
+    def rms_norm(self, x: str, parameter: str, size: int, epsilon: float) -> str:
+        """Normalise the last axis by its root mean square, times a gain."""
+        gain = self.gain(parameter, (size,))
+        return self.node("SimplifiedLayerNormalization", x, gain, axis=-1, epsilon=epsilon, stash_type=1)
+
+    def causal_conv(self, x: str, parameter: str, channels: int, kernel_size: int, activation: str = "none") -> str:
+        """Convolve causally over time, each channel alone, with a (batch, k-1, channels) state."""
+        weight = self.small(parameter, (channels, 1, kernel_size))
+        past, present = self.state("conv", (self.batch, kernel_size - 1, channels), shared_buffer=False)
+        out = self.fresh("conv")
+        self.append(
+            "CausalConvWithState", [x, weight, "", past], [out, present], MICROSOFT,
+            activation=activation, ndim=1, channels_last=1,
+        )  # fmt: skip
+        return out
+
+    def state(self, hint: str, shape: tuple[int, ...], *, shared_buffer: bool) -> tuple[str, str]:
+        """Declare a state and return the names of its input and its output."""
+        index = len(self.states)
+        state = State(f"past_{hint}_{index}", f"present_{hint}_{index}", shape, shared_buffer)
+        self.states.append(state)
+        return state.input_name, state.output_name

@@ -1,0 +1,192 @@
+"""Gated linear attention (Yang et al. 2023, arXiv 2312.06635) and, without its decay, plain linear attention."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from operators.errors import ArchitectureError
+from operators.graph import MICROSOFT, GraphBuilder
+from operators.mixer import Operator
+from operators.norms import RMSNorm
+
+DECAY_RANK = 16
+DECAY_DIVISOR = 16.0
+OUTPUT_NORM_EPSILON = 1e-6
+CHUNK_TOKENS = 16
+
+
+@dataclass(frozen=True)
+class LinearAttention:
+    """A (key x value) memory per head to which every token adds; `gated` lets each key dimension decay by itself.
+
+    S_t = diag(exp(g_t)) S_{t-1} + k_t v_t^T;  o_t = S_t^T q_t / sqrt(key_head_size).
+    """
+
+    heads: int
+    key_head_size: int = 32
+    value_head_size: int = 64
+    gated: bool = True
+
+    code: ClassVar[str] = "L"
+    name: ClassVar[str] = "linear_attention"
+
+    def check(self, hidden_size: int) -> None:
+        """Refuse empty heads."""
+        for field in ("heads", "key_head_size", "value_head_size"):
+            if getattr(self, field) < 1:
+                raise ArchitectureError(f"{self.name}.{field}", getattr(self, field), "must be positive")
+
+    @property
+    def key_size(self) -> int:
+        """Width of all keys together."""
+        return self.heads * self.key_head_size
+
+    @property
+    def value_size(self) -> int:
+        """Width of all values together."""
+        return self.heads * self.value_head_size
+
+    @property
+    def projected_sizes(self) -> tuple[int, ...]:
+        """Widths of the fused input projection: query, key, value, output gate and (if gated) the decay's rank."""
+        sizes = (self.key_size, self.key_size, self.value_size, self.value_size)
+        return (*sizes, DECAY_RANK) if self.gated else sizes
+
+    def parameters(self, hidden_size: int) -> int:
+        """Count the projections, the low-rank decay with its bias, and the output norm."""
+        projections = hidden_size * (sum(self.projected_sizes) + self.value_size)
+        decay = (DECAY_RANK + 1) * self.key_size if self.gated else 0
+        return projections + decay + self.value_head_size
+
+    def state_bytes(self, hidden_size: int, context_tokens: int) -> int:
+        """Bytes of the memory; the same at every context length."""
+        return 4 * self.heads * self.key_head_size * self.value_head_size
+
+    def flops_per_token(self, hidden_size: int, context_tokens: int) -> int:
+        """Operations of one decode step: projections, and decay, write and query of the memory."""
+        memory = self.heads * self.key_head_size * self.value_head_size
+        return 2 * self.parameters(hidden_size) + 5 * memory
+
+
+class LinearAttentionModule(nn.Module):
+    """Torch form of `LinearAttention`: chunks of tokens in parallel, exponents centred inside a chunk."""
+
+    def __init__(self, config: LinearAttention, hidden_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.in_proj = nn.Linear(hidden_size, sum(config.projected_sizes), bias=False)
+        if config.gated:
+            self.decay_up = nn.Parameter(torch.empty(DECAY_RANK, config.key_size).uniform_(-0.25, 0.25))
+            self.decay_bias = nn.Parameter(torch.zeros(config.key_size))
+        self.out_norm = RMSNorm(config.value_head_size, OUTPUT_NORM_EPSILON)
+        self.out_proj = nn.Linear(config.value_size, hidden_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, tokens, d) to (batch, tokens, d), causally."""
+        query, key, value, gate, log_decay = self.recurrence_inputs(x)
+        return self.read_out(chunked_linear_attention(query, key, value, log_decay), gate)
+
+    def initial_state(self, batch: int) -> Tensor:
+        """Zeros for the memory: (batch, heads, key, value)."""
+        config = self.config
+        return self.out_proj.weight.new_zeros(batch, config.heads, config.key_head_size, config.value_head_size)
+
+    def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Map one token (batch, 1, d) and the memory to the output and the next memory."""
+        query, key, value, gate, log_decay = self.recurrence_inputs(x)
+        memory = state * log_decay[:, :, 0, :, None].exp() + key[:, :, 0, :, None] * value[:, :, 0, None, :]
+        out = (memory * query[:, :, 0, :, None]).sum(dim=-2)  # (b, h, v)
+        return self.read_out(out[:, :, None], gate), memory
+
+    def recurrence_inputs(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return query, key, value (batch, heads, tokens, size), output gate, and log decay shaped like the key."""
+        config = self.config
+        query, key, value, gate, *rank = self.in_proj(x).split(config.projected_sizes, dim=-1)
+        query, key = (part.unflatten(-1, (-1, config.key_head_size)).transpose(1, 2) for part in (query, key))
+        value = value.unflatten(-1, (-1, config.value_head_size)).transpose(1, 2)
+        log_decay = torch.zeros_like(key)
+        if config.gated:
+            raw = functional.softplus(rank[0] @ self.decay_up + self.decay_bias) / -DECAY_DIVISOR
+            log_decay = raw.unflatten(-1, (-1, config.key_head_size)).transpose(1, 2)
+        return query * config.key_head_size**-0.5, key, value, gate, log_decay
+
+    def read_out(self, out: Tensor, gate: Tensor) -> Tensor:
+        """Norm each head of (batch, heads, tokens, value), gate it and project it to (batch, tokens, d)."""
+        normed = self.out_norm(out.transpose(1, 2)).flatten(2)  # (b, t, heads * value)
+        return self.out_proj(normed * functional.silu(gate))  # type: ignore[no-any-return]
+
+
+def chunked_linear_attention(query: Tensor, key: Tensor, value: Tensor, log_decay: Tensor) -> Tensor:
+    """Run the recurrence over (batch, heads, tokens, size) in chunks.
+
+    Inside a chunk the decay between two tokens factors into exp(total_t - centre) * exp(centre - total_s); centring
+    halves the exponents' range, so that they stay finite in fp32.
+    """
+    memory = query.new_zeros(*query.shape[:2], key.shape[-1], value.shape[-1])
+    outputs = []
+    for start in range(0, query.shape[2], CHUNK_TOKENS):
+        part = slice(start, start + CHUNK_TOKENS)
+        out, memory = _linear_chunk(query[:, :, part], key[:, :, part], value[:, :, part], log_decay[:, :, part], memory)
+        outputs.append(out)
+    return torch.cat(outputs, dim=2)
+
+
+def _linear_chunk(
+    query: Tensor, key: Tensor, value: Tensor, log_decay: Tensor, memory: Tensor
+) -> tuple[Tensor, Tensor]:
+    total = log_decay.cumsum(dim=2)  # (b, h, t, k): log decay from the chunk's start up to and with token t
+    last = total[:, :, -1:]
+    centre = last / 2
+    scores = (query * (total - centre).exp()) @ (key * (centre - total).exp()).transpose(-1, -2)  # (b, h, t, t)
+    out = scores.tril() @ value + (query * total.exp()) @ memory
+    memory = memory * last.exp().transpose(-1, -2) + (key * (last - total).exp()).transpose(-1, -2) @ value
+    return out, memory
+
+
+def naive_linear_attention(module: LinearAttentionModule, x: Tensor) -> Tensor:
+    """Compute `LinearAttentionModule.forward` token by token."""
+    state = module.initial_state(x.shape[0])
+    outputs = []
+    for t in range(x.shape[1]):
+        out, state = module.step(x[:, t : t + 1], state)
+        outputs.append(out)
+    return torch.cat(outputs, dim=1)
+
+
+def lower_linear_attention(
+    graph: GraphBuilder, config: LinearAttention, hidden_size: int, x: str, prefix: str
+) -> str:
+    """Append the fused projection, the decay, LinearAttention (gated or linear), GatedRMSNorm and projection."""
+    projected = graph.matmul(x, f"{prefix}.in_proj", hidden_size, sum(config.projected_sizes))
+    query, key, value, gate, *rank = graph.split(projected, config.projected_sizes)
+    shape = (graph.batch, config.heads, config.key_head_size, config.value_head_size)
+    past, present = graph.state("memory", shape, shared_buffer=False)
+    decay = [_log_decay(graph, config, rank[0], prefix)] if config.gated else []
+    out = graph.fresh("recurrence")
+    graph.append(
+        "LinearAttention", [query, key, value, past, *decay], [out, present], MICROSOFT,
+        q_num_heads=config.heads, kv_num_heads=config.heads, scale=config.key_head_size**-0.5,
+        update_rule="gated" if config.gated else "linear",
+    )  # fmt: skip
+    gain = graph.gain(f"{prefix}.out_norm.weight", (config.value_head_size,))
+    normed = graph.node(
+        "GatedRMSNorm", out, gain, gate, domain=MICROSOFT, activation="silu", epsilon=OUTPUT_NORM_EPSILON
+    )
+    return graph.matmul(normed, f"{prefix}.out_proj", config.value_size, hidden_size)
+
+
+def _log_decay(graph: GraphBuilder, config: LinearAttention, rank: str, prefix: str) -> str:
+    """LinearAttentionGate computes scale * softplus(a + bias), here with one scale for every key dimension."""
+    up = graph.small(f"{prefix}.decay_up", (DECAY_RANK, config.key_size))
+    bias = graph.small(f"{prefix}.decay_bias", (config.key_size,))
+    scale = graph.float_constant(f"decay_scale_{config.key_size}", [-1 / DECAY_DIVISOR] * config.key_size)
+    raised = graph.node("MatMul", rank, up)
+    return graph.nodes_out("LinearAttentionGate", [raised, bias, scale], 1, MICROSOFT)[0]
+
+
+LINEAR_ATTENTION = Operator(
+    LinearAttention, LinearAttentionModule, naive_linear_attention, lower_linear_attention
+)
