@@ -4,6 +4,7 @@
     ├── PlanError              a plan or outcome that was read does not have the promised shape
     ├── BuildError             the runner could not be built on this machine
     ├── RuntimeLibraryError    ONNX Runtime's shared library was not found
+    ├── MeasurementStopped   the caller asked for an end before the measurement was done
     ├── ConnectionFault        a device could not be reached, or a push did not arrive whole
     └── LinkError              the service could not be talked to
         ├── ServiceAway            nobody answered, or with a 5xx: try again later
@@ -28,6 +29,10 @@ class BuildError(DeviceError):
 
 class RuntimeLibraryError(DeviceError):
     """ONNX Runtime's shared library was not found."""
+
+
+class MeasurementStopped(DeviceError):
+    """The caller asked for an end before the measurement was done."""
 
 
 class ConnectionFault(DeviceError):

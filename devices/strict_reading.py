@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def read(kind: type[T], value: object, place: str) -> T:
-    """Read `value` as the dataclass `kind`; raise PlanError by place for what is unknown, missing or mistyped."""
+    """Read `value` as the dataclass `kind`; raise PlanError by place for anything unexpected."""
     if not isinstance(value, Mapping):
         raise PlanError(f"{place}: expected an object, got {_shown(value)}")
     hints = typing.get_type_hints(kind)

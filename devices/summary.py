@@ -8,7 +8,7 @@ from statistics import NormalDist, fmean, median, quantiles, stdev, variance
 from devices.outcome import BlockSamples, PhaseSamples, ProcessSamples
 
 # Two to four processes say little about how much processes differ, so what is known beforehand counts as
-# PRIOR_DEGREES further ones: one process's paired log ratio spreads by 2.0 to 2.6 % (14 candidates, 6 rounds).
+# PRIOR_DEGREES further ones: one process's paired log ratio spreads by 2.0 to 2.6 % (14 models, 6 rounds).
 PRIOR_LOG_SPREAD = 0.024
 PRIOR_DEGREES = 6
 

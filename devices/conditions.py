@@ -1,0 +1,126 @@
+"""How a device is right now: temperature, other programs' load, memory, battery and clocks."""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from devices.connection import Connection
+from devices.device_files import read_files
+
+_FILES = (
+    "/proc/stat",
+    "/proc/meminfo",
+    "/proc/loadavg",
+    "/proc/vmstat",
+    "/sys/class/thermal/thermal_zone*/temp",
+    "/sys/class/power_supply/*/type",
+    "/sys/class/power_supply/*/capacity",
+    "/sys/class/power_supply/*/status",
+    "/sys/devices/system/cpu/cpu*/cpufreq/scaling_cur_freq",
+)
+_LOAD_WINDOW_S = 0.2
+
+Files = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """A device at one moment; None where it does not tell.
+
+    `busy_cores` is how many cores' worth of work all programs did over the last moments.
+    """
+
+    temperature_c: float | None
+    cores: int | None
+    busy_cores: float | None
+    load_average: float | None
+    available_bytes: int | None
+    battery_percent: int | None
+    is_discharging: bool | None
+    clocks_mhz: tuple[int, ...]
+    out_of_memory_kills: int | None
+
+
+def read_conditions(connection: Connection, sleep: Callable[[float], None] = time.sleep) -> Conditions:
+    """Read a device's conditions; takes about a quarter of a second, as load needs two looks."""
+    before = read_files(connection, ["/proc/stat"])
+    sleep(_LOAD_WINDOW_S)
+    return conditions_from(before, read_files(connection, _FILES))
+
+
+def conditions_from(before: Files, after: Files) -> Conditions:
+    """Derive the conditions from the texts of files, by path, at two moments."""
+    stat = after.get("/proc/stat", "")
+    return Conditions(
+        temperature_c=_hottest_c(after),
+        cores=len(re.findall(r"^cpu\d+ ", stat, re.MULTILINE)) or None,
+        busy_cores=_busy_cores(before.get("/proc/stat", ""), stat),
+        load_average=_first_number(after.get("/proc/loadavg", "")),
+        available_bytes=_available_bytes(after.get("/proc/meminfo", "")),
+        battery_percent=_battery_percent(after),
+        is_discharging=_is_discharging(after),
+        clocks_mhz=tuple(
+            int(text) // 1000 for path, text in sorted(after.items()) if "scaling_cur_freq" in path
+        ),
+        out_of_memory_kills=_out_of_memory_kills(after.get("/proc/vmstat", "")),
+    )
+
+
+def _hottest_c(files: Files) -> float | None:
+    readings = [
+        int(text) / 1000 for path, text in files.items() if path.endswith("/temp") and _is_number(text)
+    ]
+    # Zones that are switched off answer with -273 or 0.
+    plausible = [reading for reading in readings if 0 < reading < 150]
+    return max(plausible, default=None)
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"-?\d+", text) is not None
+
+
+def _busy_cores(before: str, after: str) -> float | None:
+    first, second = _ticks(before), _ticks(after)
+    if first is None or second is None or second[1] <= first[1]:
+        return None
+    cores = len(re.findall(r"^cpu\d+ ", after, re.MULTILINE))
+    return cores * (second[0] - first[0]) / (second[1] - first[1])
+
+
+def _ticks(stat: str) -> tuple[int, int] | None:
+    """Return (busy, total) ticks of all cores since the start."""
+    found = re.search(r"^cpu +(.+)$", stat, re.MULTILINE)
+    if found is None:
+        return None
+    # user nice system idle iowait irq softirq steal; guest time is contained in user.
+    ticks = [int(number) for number in found.group(1).split()[:8]]
+    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
+
+
+def _first_number(text: str) -> float | None:
+    return float(text.split(maxsplit=1)[0]) if text else None
+
+
+def _available_bytes(meminfo: str) -> int | None:
+    found = re.search(r"^MemAvailable:\s*(\d+) kB", meminfo, re.MULTILINE)
+    return int(found.group(1)) * 1024 if found else None
+
+
+def _batteries(files: Files, name: str) -> list[str]:
+    folders = [path.removesuffix("/type") for path, text in files.items() if text == "Battery"]
+    return [files[f"{folder}/{name}"] for folder in folders if f"{folder}/{name}" in files]
+
+
+def _battery_percent(files: Files) -> int | None:
+    return min((int(text) for text in _batteries(files, "capacity") if _is_number(text)), default=None)
+
+
+def _is_discharging(files: Files) -> bool | None:
+    statuses = _batteries(files, "status")
+    return "Discharging" in statuses if statuses else None
+
+
+def _out_of_memory_kills(vmstat: str) -> int | None:
+    found = re.search(r"^oom_kill (\d+)$", vmstat, re.MULTILINE)
+    return int(found.group(1)) if found else None

@@ -1,0 +1,51 @@
+"""Loopfront's folder on a device: weight pools, and graphs beside the pool they refer to."""
+
+import posixpath
+
+from devices.connection import Connection
+from devices.plan import ModelFiles, PoolSpec
+from devices.runner_plan import PlacedModel
+
+# Pools of candidates under one budget are alike, so a handful serves a study; each is as large as its weights.
+MAXIMUM_POOLS = 6
+
+
+class DeviceFolder:
+    """Know what lies on a device, and keep it from growing without end."""
+
+    def __init__(self, connection: Connection, root: str) -> None:
+        self._connection = connection
+        self._root = root
+        # Oldest use first; pools of an earlier agent count as oldest.
+        self._used: list[str] = []
+
+    @property
+    def plan_path(self) -> str:
+        """Where the plan of the runner's next task lies."""
+        return posixpath.join(self._root, "plan.txt")
+
+    def place(self, model: ModelFiles) -> PlacedModel:
+        """Tell where a model's graph and pool belong; nothing is written."""
+        pool_path = self.pool_path(model.pool)
+        graph_path = posixpath.join(posixpath.dirname(pool_path), f"{model.graph_sha256}.onnx")
+        return PlacedModel(model, graph_path, pool_path)
+
+    def pool_path(self, pool: PoolSpec) -> str:
+        """Tell where a pool belongs; graphs find it by this name, beside themselves."""
+        return posixpath.join(self._root, "pools", pool.digest, "pool.bin")
+
+    def holds(self, path: str) -> bool:
+        """Tell whether a file is there; files arrive under a temporary name, so it is whole."""
+        return posixpath.basename(path) in self._connection.names(posixpath.dirname(path))
+
+    def make_room(self, pools_in_use: set[str]) -> None:
+        """Remove the pools that were used longest ago, never those in use."""
+        pools = posixpath.join(self._root, "pools")
+        present = self._connection.names(pools)
+        strangers = sorted(present - set(self._used) - pools_in_use)
+        known = [digest for digest in self._used if digest in present and digest not in pools_in_use]
+        removable = [*strangers, *known]
+        surplus = len(removable) + len(pools_in_use) - MAXIMUM_POOLS
+        for digest in removable[: max(0, surplus)]:
+            self._connection.remove(posixpath.join(pools, digest))
+        self._used = [*known[-MAXIMUM_POOLS:], *sorted(pools_in_use)]

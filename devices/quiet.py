@@ -1,0 +1,49 @@
+"""The lock that keeps timing and other heavy work on one host apart."""
+
+import fcntl
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from devices.errors import MeasurementStopped
+
+
+def quiet_lock_path() -> Path:
+    """Return the host's lock file: one per user, at the same place for agent and service."""
+    if chosen := os.environ.get("LOOPFRONT_QUIET_LOCK"):
+        return Path(chosen)
+    if folder := os.environ.get("XDG_RUNTIME_DIR"):
+        return Path(folder) / "loopfront-quiet.lock"
+    return Path(tempfile.gettempdir()) / f"loopfront-{os.getuid()}" / "loopfront-quiet.lock"
+
+
+@contextmanager
+def quiet_host(path: Path | None = None, stop: threading.Event | None = None) -> Iterator[None]:
+    """Hold the host's lock, waiting for whoever holds it; the kernel lets go when a process dies.
+
+    Raises MeasurementStopped if `stop` is set while waiting.
+    """
+    path = path or quiet_lock_path()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with path.open("a") as file:
+        _lock(file, stop or threading.Event())
+        yield
+
+
+def _lock(file: TextIO, stop: threading.Event) -> None:
+    """Lock the file; asking again and again would starve beside waiters that the kernel queues, so queue too."""
+    is_locked = threading.Event()
+
+    def wait_in_line() -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        is_locked.set()
+
+    descriptor = file.fileno()
+    threading.Thread(target=wait_in_line, daemon=True).start()
+    while not is_locked.wait(0.1):
+        if stop.is_set():
+            raise MeasurementStopped("asked to stop while another program kept the host busy")

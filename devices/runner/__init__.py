@@ -1,0 +1,1 @@
+"""The program that runs on a device, in C, and how to build it."""
