@@ -6,7 +6,7 @@ from devices.connection import Connection
 from devices.plan import ModelFiles, PoolSpec
 from devices.runner_plan import PlacedModel
 
-# Pools of candidates under one budget are alike, so a handful serves a study; each is as large as its weights.
+# Candidates of one budget share few pools, so a handful serves a study; each is as large as its weights.
 MAXIMUM_POOLS = 6
 
 

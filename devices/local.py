@@ -15,7 +15,9 @@ from pathlib import Path
 from devices.connection import CommandResult, Ending, Limits
 from devices.errors import ConnectionFault
 
-MAXIMUM_OUTPUT_BYTES = 32_000_000
+# The longest honest run prints some hundred kilobytes.
+MAXIMUM_OUTPUT_BYTES = 16_000_000
+_FLOOD_SAMPLE_BYTES = 10_000
 _POLL_S = 0.1
 
 
@@ -54,7 +56,8 @@ class LocalConnection:
         except OSError as error:
             raise ConnectionFault(f"{path} cannot be written: {error.strerror}") from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
 
     def names(self, folder: str) -> frozenset[str]:
         """List a folder; see `Connection.names`."""
@@ -68,8 +71,9 @@ class LocalConnection:
         target = Path(path)
         if target.is_dir():
             shutil.rmtree(target, ignore_errors=True)
-        else:
-            target.unlink(missing_ok=True)
+            return
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            target.unlink()
 
 
 class _Watch:
@@ -90,7 +94,8 @@ class _Watch:
         if ending is not Ending.EXITED:
             _kill(self._process)
         status = self._process.wait()
-        output, errors = (self._read[stream].decode(errors="replace") for stream in self._streams)
+        kept_bytes = _FLOOD_SAMPLE_BYTES if ending is Ending.FLOODED else MAXIMUM_OUTPUT_BYTES * 2
+        output, errors = (self._read[s][:kept_bytes].decode(errors="replace") for s in self._streams)
         return CommandResult(ending, status, tuple(output.splitlines()), errors)
 
     def _drain(self) -> Ending:

@@ -35,7 +35,7 @@ def quiet_host(path: Path | None = None, stop: threading.Event | None = None) ->
 
 
 def _lock(file: TextIO, stop: threading.Event) -> None:
-    """Lock the file; asking again and again would starve beside waiters that the kernel queues, so queue too."""
+    """Lock the file by queueing in the kernel: who asks again and again starves beside others who queue."""
     is_locked = threading.Event()
 
     def wait_in_line() -> None:

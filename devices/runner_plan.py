@@ -25,7 +25,7 @@ class Setting:
 
 
 def pool_plan(nonce: str, pool: PoolSpec, path: str, deadline_s: float) -> str:
-    """Return the plan that makes a weight pool."""
+    """Return the plan that makes a weight pool, unless a sound one is there."""
     return _plan("pool", nonce, deadline_s, _pool_lines(pool, path))
 
 

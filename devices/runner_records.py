@@ -24,10 +24,11 @@ _LOG_CHARACTERS = 40_000
 
 @dataclass(frozen=True)
 class ProvenRun:
-    """A run that ended with its proof: its records, and what it wrote to stderr."""
+    """A run that ended with its proof: its records, all that it printed, and what of that were complaints."""
 
     records: tuple[Record, ...]
     log: str
+    complaints: str
 
     def named(self, name: str, **fields: Any) -> list[Record]:
         """Return the records of that name whose fields have these values."""
@@ -53,7 +54,7 @@ def judge_run(result: CommandResult, nonce: str, was_killed_for_memory: bool) ->
         or _failure_seen(result, was_killed_for_memory, log)
         or _proof_missing(records, len(result.lines), nonce, log)
     )
-    return failure or ProvenRun(tuple(records), result.errors)
+    return failure or ProvenRun(tuple(records), log, result.errors)
 
 
 def log_of(result: CommandResult) -> str:
@@ -66,7 +67,7 @@ def log_of(result: CommandResult) -> str:
 
 
 def _records(lines: tuple[str, ...]) -> list[Record]:
-    records = []
+    records: list[Record] = []
     for line in lines:
         try:
             record = json.loads(line)
@@ -92,12 +93,8 @@ def _failure_told(records: list[Record], log: str) -> Failure | None:
 
 def _failure_seen(result: CommandResult, was_killed_for_memory: bool, log: str) -> Failure | None:
     """Return what the end of the process shows."""
-    if result.ending is Ending.DEADLINE:
-        return TimedOut("the runner passed its deadline and did not end by itself", log)
-    if result.ending is Ending.SILENCE:
-        return TimedOut("the runner's heartbeat stopped", log)
-    if result.ending is Ending.FLOODED:
-        return RunnerFault("the runner printed far more than its plan asks for", log)
+    if result.ending is not Ending.EXITED:
+        return _failure_ended(result.ending, log)
     if (result.status == -9 and was_killed_for_memory) or _has_sign(result.errors, _OUT_OF_MEMORY_SIGNS):
         return OutOfMemory(f"the device ran out of memory (exit status {result.status})", log)
     if _has_sign(result.errors, _SLOW_KERNEL_SIGNS):
@@ -105,6 +102,14 @@ def _failure_seen(result: CommandResult, was_killed_for_memory: bool, log: str) 
     if result.status not in (0, None):
         return RunnerFault(f"the runner ended with {_status_in_words(result.status)}", log)
     return None
+
+
+def _failure_ended(ending: Ending, log: str) -> Failure:
+    if ending is Ending.DEADLINE:
+        return TimedOut("the runner passed its deadline and did not end by itself", log)
+    if ending is Ending.SILENCE:
+        return TimedOut("the runner's heartbeat stopped", log)
+    return RunnerFault("the runner printed far more than its plan asks for", log)
 
 
 def _proof_missing(records: list[Record], line_count: int, nonce: str, log: str) -> Failure | None:

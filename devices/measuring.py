@@ -1,0 +1,279 @@
+"""Measure one candidate on one device by the protocol, with an outcome for every way it can go."""
+
+import math
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from devices.bench import Bench
+from devices.calibration import SLOWED_RATIO, slowdown
+from devices.conditions import read_conditions
+from devices.connection import Limits
+from devices.errors import ConnectionFault, PlanError
+from devices.outcome import (
+    BlockSamples,
+    DeviceLost,
+    Failure,
+    Measured,
+    MemoryReading,
+    NotReady,
+    Outcome,
+    PhaseSamples,
+    ProcessSamples,
+    RunnerFault,
+    Throttled,
+    WrongOutput,
+)
+from devices.passport import Circumstances, passport_of
+from devices.plan import MeasurementPlan, ModelFiles, OutputCheck, PoolSpec
+from devices.readiness import Readiness, obstacles, wait_until_ready
+from devices.runner_plan import PlacedModel, Setting, check_plan, memory_plan, pool_plan, time_plan
+from devices.runner_records import ProvenRun, judge_run
+from devices.strict_reading import read
+from devices.summary import summarise
+
+# The runner ends itself at its deadline; this much later it is killed.
+GRACE_S = 5.0
+
+GraphSource = Callable[[str], bytes]
+
+
+def measure(
+    plan: MeasurementPlan,
+    bench: Bench,
+    graph: GraphSource,
+    stop: threading.Event | None = None,
+    order_in_session: int = 0,
+) -> Outcome:
+    """Measure: push ▸ wait until ready ▸ memory ▸ output check ▸ time until precise ▸ compare the sentinel.
+
+    `graph` returns the bytes of a graph by its sha256. Whatever goes wrong on the device is returned as
+    an outcome; MeasurementStopped is raised if `stop` is set before the end, and nothing is left running.
+    """
+    measurement = _Measurement(plan, bench, graph, stop or threading.Event(), order_in_session)
+    try:
+        return measurement.run()
+    except _Ended as ended:
+        return ended.failure
+    except ConnectionFault as fault:
+        return DeviceLost(str(fault), "")
+    finally:
+        measurement.tidy()
+
+
+class _Ended(Exception):
+    """The measurement ended with a failure, which is not an error."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
+
+
+@dataclass(frozen=True)
+class _Timing:
+    """Both phases of all timed processes so far, and the runs that they came from."""
+
+    prefill: PhaseSamples
+    decode: PhaseSamples
+    runs: tuple[ProvenRun, ...]
+
+    def plus(self, other: "_Timing") -> "_Timing":
+        return _Timing(
+            PhaseSamples((*self.prefill.processes, *other.prefill.processes)),
+            PhaseSamples((*self.decode.processes, *other.decode.processes)),
+            (*self.runs, *other.runs),
+        )
+
+    @property
+    def half_width(self) -> float:
+        return max(summarise(self.prefill).ratio_half_width, summarise(self.decode).ratio_half_width)
+
+
+class _Measurement:
+    def __init__(
+        self, plan: MeasurementPlan, bench: Bench, graph: GraphSource, stop: threading.Event, order: int
+    ) -> None:
+        self._plan = plan
+        self._bench = bench
+        self._graph = graph
+        self._stop = stop
+        self._order = order
+        self._setting = Setting(bench.library.path, plan.workload, plan.protocol)
+        self._candidate = bench.folder.place(plan.candidate)
+        self._sentinel = bench.folder.place(plan.sentinel)
+        self._kills_before: int | None = None
+
+    def run(self) -> Measured:
+        started_at, started_s = datetime.now(UTC), time.monotonic()
+        self._push()
+        readiness = self._wait_until_ready()
+        memory_run, memory = self._read_memory()
+        cosine = self._check_output(self._plan.check) if self._plan.check else ()
+        timing = self._time()
+        after = read_conditions(self._bench.connection)
+        noted = Circumstances(
+            started_at, self._order, readiness.waited_s, readiness.conditions, after, memory_run, timing.runs
+        )
+        return Measured(
+            prefill=timing.prefill,
+            decode=timing.decode,
+            memory=memory,
+            cosine=cosine,
+            passport=passport_of(self._plan, self._bench, timing.prefill, timing.decode, noted),
+            seconds=time.monotonic() - started_s,
+            log="".join(run.complaints for run in (memory_run, *timing.runs)),
+        )
+
+    def tidy(self) -> None:
+        """Remove the candidate's graph, which no later measurement will ask for; the pool is kept."""
+        if self._candidate.graph_path == self._sentinel.graph_path:
+            return
+        try:
+            self._bench.connection.remove(self._candidate.graph_path)
+        except ConnectionFault:
+            return  # the outcome is known by now; the graph is small
+
+    # -- the steps --
+
+    def _push(self) -> None:
+        models = (self._plan.candidate, self._plan.sentinel)
+        self._bench.folder.make_room({model.pool.digest for model in models})
+        for model, placed in zip(models, (self._candidate, self._sentinel), strict=True):
+            self._push_graph(model, placed)
+        for pool in dict.fromkeys(model.pool for model in models):
+            self._make_pool(pool)
+
+    def _push_graph(self, model: ModelFiles, placed: PlacedModel) -> None:
+        if not self._bench.folder.holds(placed.graph_path):
+            self._bench.connection.push(self._graph(model.graph_sha256), placed.graph_path)
+
+    def _make_pool(self, pool: PoolSpec) -> None:
+        path, deadline_s = self._bench.folder.pool_path(pool), self._plan.protocol.deadline_s
+        self._run(lambda nonce: pool_plan(nonce, pool, path, deadline_s))
+
+    def _wait_until_ready(self) -> Readiness:
+        thresholds = self._bench.thresholds
+        needed_bytes = 2 * (self._plan.candidate.pool.size_bytes + self._plan.sentinel.pool.size_bytes)
+        readiness = wait_until_ready(
+            look=lambda: read_conditions(self._bench.connection),
+            judge=lambda now: obstacles(now, thresholds, self._plan.workload.threads, needed_bytes),
+            thresholds=thresholds,
+            wait=self._stop.wait,
+        )
+        if not readiness.is_ready:
+            reason = f"not ready after {readiness.waited_s:.0f} s: {'; '.join(readiness.obstacles)}"
+            raise _Ended(NotReady(reason, str(readiness.conditions)))
+        self._kills_before = readiness.conditions.out_of_memory_kills
+        return readiness
+
+    def _read_memory(self) -> tuple[ProvenRun, MemoryReading]:
+        run = self._run(lambda nonce: memory_plan(nonce, self._setting, self._candidate))
+        levels = {
+            record["phase"]: [int(level) for level in record["rss_peak_anonymous_bytes"]]
+            for record in run.named("memory")
+        }
+        if list(levels) != ["process", "load", "prefill", "decode"]:
+            raise _Ended(RunnerFault(f"the runner read memory in phases {list(levels)}", run.log))
+        return run, MemoryReading(
+            process_bytes=levels["process"][0],
+            load_bytes=levels["load"][1],
+            prefill_bytes=levels["prefill"][1],
+            decode_bytes=levels["decode"][1],
+            peak_rss_bytes=max(peak for _, peak, _ in levels.values()),
+            anonymous_bytes=levels["decode"][2],
+        )
+
+    def _check_output(self, check: OutputCheck) -> tuple[float, ...]:
+        run = self._run(lambda nonce: check_plan(nonce, self._setting, self._candidate, check))
+        rows = [record["values"] for record in run.named("logits")]
+        if [len(row) for row in rows] != [len(row) for row in check.expected]:
+            raise _Ended(RunnerFault("the runner printed other logits than it was asked for", run.log))
+        similarities = tuple(_cosine(row, wanted) for row, wanted in zip(rows, check.expected, strict=True))
+        for number, similarity in enumerate(similarities):
+            if not similarity >= check.minimum_cosine:  # also when it is nan
+                reason = (
+                    f"cosine {similarity:.6f} in row {number}, at least {check.minimum_cosine} is required"
+                )
+                raise _Ended(WrongOutput(reason, f"got {rows[number]}\nexpected {check.expected[number]}"))
+        return similarities
+
+    def _time(self) -> _Timing:
+        timing = self._time_until_precise()
+        if self._slowdown(timing) > SLOWED_RATIO:
+            self._wait_until_ready()
+            timing = self._time_until_precise()
+        slowed = self._slowdown(timing)
+        if slowed > SLOWED_RATIO:
+            reason = f"twice the sentinel ran {slowed:.1f} times slower than at its calibration"
+            raise _Ended(Throttled(reason, "\n".join(run.log for run in timing.runs)))
+        return timing
+
+    def _time_until_precise(self) -> _Timing:
+        protocol = self._plan.protocol
+        timing = self._time_once()
+        while len(timing.runs) < protocol.minimum_processes or (
+            timing.half_width > protocol.half_width_target and len(timing.runs) < protocol.maximum_processes
+        ):
+            timing = timing.plus(self._time_once())
+        return timing
+
+    def _time_once(self) -> _Timing:
+        protocol = self._plan.protocol
+        run = self._run(lambda nonce: time_plan(nonce, self._setting, self._candidate, self._sentinel))
+        try:
+            prefill = _process_samples(run, "prefill", protocol.prefills_per_process, 1)
+            decode = _process_samples(run, "decode", protocol.blocks, protocol.decode_steps_per_block)
+        except PlanError as error:
+            raise _Ended(RunnerFault(f"unusable samples: {error}", run.log)) from error
+        return _Timing(PhaseSamples((prefill,)), PhaseSamples((decode,)), (run,))
+
+    def _slowdown(self, timing: _Timing) -> float:
+        reference = self._plan.sentinel_reference
+        return 1.0 if reference is None else slowdown(timing.prefill, timing.decode, reference)
+
+    # -- running the runner --
+
+    def _run(self, plan_text: Callable[[str], str]) -> ProvenRun:
+        nonce = secrets.token_hex(8)
+        connection, plan_path = self._bench.connection, self._bench.folder.plan_path
+        connection.push(plan_text(nonce).encode(), plan_path)
+        limits = Limits(self._plan.protocol.deadline_s + GRACE_S, self._bench.silence_s)
+        result = connection.run([str(self._bench.runner.path), plan_path], limits, self._stop)
+        was_killed_for_memory = result.status == -9 and self._kernel_killed_for_memory()
+        judged = judge_run(result, nonce, was_killed_for_memory)
+        if not isinstance(judged, ProvenRun):
+            raise _Ended(judged)
+        return judged
+
+    def _kernel_killed_for_memory(self) -> bool:
+        """Tell a kill by the kernel from one by hand: both are signal 9, only the first is counted."""
+        now = read_conditions(self._bench.connection).out_of_memory_kills
+        return now is not None and self._kills_before is not None and now > self._kills_before
+
+
+def _process_samples(run: ProvenRun, phase: str, blocks: int, size: int) -> ProcessSamples:
+    """Read one phase's blocks, which must be exactly as many and as long as the plan says."""
+    records = run.named("block", phase=phase)
+    if len(records) != blocks:
+        raise PlanError(f"{len(records)} {phase} blocks instead of {blocks}")
+    names = ("candidate_ms", "sentinel_ms", "candidate_first")
+    samples = [read(BlockSamples, {name: record.get(name) for name in names}, phase) for record in records]
+    if any(len(block.candidate_ms) != size or len(block.sentinel_ms) != size for block in samples):
+        raise PlanError(f"a {phase} block does not hold {size} samples of each model")
+    return ProcessSamples(tuple(samples))
+
+
+def _cosine(row: Sequence[float | None], expected: Sequence[float]) -> float:
+    """Return the cosine of two rows of logits; nan if any is not a number."""
+    if any(value is None for value in row):
+        return math.nan
+    values = [float(value) for value in row if value is not None]
+    norms = math.hypot(*values) * math.hypot(*expected)
+    return (
+        sum(value * wanted for value, wanted in zip(values, expected, strict=True)) / norms
+        if norms
+        else math.nan
+    )
