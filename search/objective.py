@@ -108,7 +108,7 @@ class Constraint:
         """Return how far the value is past the bound, as a share of the bound; <= 0 means met.
 
         The share makes constraints of different units comparable; a bound of 0 is taken in the metric's unit.
-        Raises MetricError where `values` lacks the metric or holds a value that is not a number.
+        Raises MetricError where `values` lacks the metric or holds a value that is not finite.
         """
         measured = _value_of(self.name, values)
         excess = measured - self.bound if self.relation == "<=" else self.bound - measured
@@ -167,6 +167,6 @@ def _join_name(metric: Metric, target: str | None) -> str:
 def _value_of(name: str, values: Mapping[str, float]) -> float:
     if name not in values:
         raise MetricError(f"no value for {name}; there are {', '.join(sorted(values)) or 'none'}")
-    if math.isnan(values[name]):
-        raise MetricError(f"the value of {name} is not a number")
+    if not math.isfinite(values[name]):
+        raise MetricError(f"the value of {name} is {values[name]}, not a finite number")
     return values[name]

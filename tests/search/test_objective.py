@@ -87,7 +87,7 @@ def test_a_missing_or_undefined_value_is_refused_by_name() -> None:
     objectives = (Objective.parse("recall_score"), Objective.parse("tpot_ms_p50@laptop"))
     with pytest.raises(MetricError, match="no value for tpot_ms_p50@laptop"):
         objective_values(objectives, {"recall_score": 0.5})
-    with pytest.raises(MetricError, match="not a number"):
+    with pytest.raises(MetricError, match="not a finite number"):
         objective_values(objectives, {"recall_score": math.nan, "tpot_ms_p50@laptop": 1.0})
 
 

@@ -1,0 +1,171 @@
+"""What a study searches: the space of candidates, and the parameter budget that all of them meet."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+
+from operators.mixer import Mixer
+from operators.precision import Precision
+from search.errors import SpaceError
+from search.mixers import HEAD_SIZE_STEP, MIXER_RULES, MixerRule
+
+WIDTH_STEP = 64
+DEEPEST = 256
+LARGEST_TOLERANCE = 0.05
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Total parameters, embeddings included, that every candidate has within `tolerance` (0.01 is ± 1 %)."""
+
+    parameters: int
+    tolerance: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.parameters < 1:
+            raise SpaceError("budget.parameters", self.parameters, "must be positive, such as 60M")
+        if not 0 < self.tolerance <= LARGEST_TOLERANCE:
+            way_out = f"must be above 0 and at most {LARGEST_TOLERANCE}, such as 0.01"
+            raise SpaceError("budget.tolerance", self.tolerance, way_out)
+
+    @property
+    def slack(self) -> int:
+        """Parameters that a candidate may be above or below the budget."""
+        return int(self.parameters * self.tolerance)
+
+
+@dataclass(frozen=True)
+class MixerChoice:
+    """A mixer of the space and, for each of its options, the values that it may take, in the order given."""
+
+    name: str
+    options: tuple[tuple[str, tuple[int, ...]], ...]
+
+    @classmethod
+    def of(cls, name: str, options: Mapping[str, int | Sequence[int]] | None = None) -> "MixerChoice":
+        """Read a mixer's entry of a study file; an option left out keeps its default.
+
+        Raises SpaceError, which names the key, for an unknown mixer or option or an impossible value.
+        """
+        rule = MIXER_RULES.get(name)
+        if rule is None:
+            raise SpaceError(
+                "space.mixers", repr(name), f"unknown mixer; use one of {', '.join(MIXER_RULES)}"
+            )
+        given = {key: _values(name, rule, key, value) for key, value in (options or {}).items()}
+        return cls(name, tuple({**rule.defaults, **given}.items()))
+
+    @property
+    def code(self) -> str:
+        """The mixer's letter in a layout."""
+        return MIXER_RULES[self.name].code
+
+    def fitting(self, hidden_size: int) -> tuple[dict[str, int], ...]:
+        """Return the combinations of option values that a hidden size allows, in the order given."""
+        keys = [key for key, _ in self.options]
+        combinations = (
+            dict(zip(keys, chosen, strict=True)) for chosen in product(*dict(self.options).values())
+        )
+        fits = MIXER_RULES[self.name].fits
+        return tuple(combination for combination in combinations if fits(hidden_size, combination))
+
+    def mixers(self, hidden_size: int) -> tuple[Mixer, ...]:
+        """Return every form of the mixer that a hidden size allows."""
+        build = MIXER_RULES[self.name].build
+        return tuple(build(hidden_size, combination) for combination in self.fitting(hidden_size))
+
+    def nearest(self, hidden_size: int, wanted: Mapping[str, float]) -> Mixer:
+        """Return the allowed form whose options are nearest to the wanted ones, by ratio, first of equals.
+
+        An option left out of `wanted` does not count. Raises SpaceError where the hidden size allows no form.
+        """
+        fitting = self.fitting(hidden_size)
+        if not fitting:
+            way_out = f"hidden size {hidden_size} is not a multiple of any head_size given"
+            raise SpaceError(f"space.mixers.{self.name}", dict(self.options), way_out)
+        distances = [_distance(combination, wanted) for combination in fitting]
+        return MIXER_RULES[self.name].build(hidden_size, fitting[distances.index(min(distances))])
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Everything a candidate may be, apart from its budget.
+
+    One vocabulary, so that the width decides the embedding ratio. Ranges are inclusive. `ffn_ratio` is the
+    FFN width of any block over the hidden size. Dimensions fit the quantisation blocks of `precision`.
+    """
+
+    vocabulary: int
+    embedding_ratio: tuple[float, float]
+    depth: tuple[int, int]
+    mixers: tuple[MixerChoice, ...]
+    ffn_ratio: tuple[float, float] = (0.75, 6.0)
+    precision: Precision = field(default_factory=Precision)
+
+    def __post_init__(self) -> None:
+        if self.vocabulary < 1:
+            raise SpaceError("space.vocabulary", self.vocabulary, "must be positive, such as 32768")
+        _refuse_range("space.embedding_ratio", self.embedding_ratio, 0.0, 1.0)
+        _refuse_range("space.depth", self.depth, 1, DEEPEST)
+        _refuse_range("space.ffn_ratio", self.ffn_ratio, 0.0, 64.0)
+        if not self.mixers:
+            raise SpaceError("space.mixers", "{}", f"name at least one of {', '.join(MIXER_RULES)}")
+        names = [choice.name for choice in self.mixers]
+        if len(set(names)) < len(names):
+            raise SpaceError(
+                "space.mixers", names, "name each mixer once; give an option several values instead"
+            )
+
+    @property
+    def width_step(self) -> int:
+        """Hidden sizes are multiples of this."""
+        return math.lcm(WIDTH_STEP, self.precision.block_size)
+
+    @property
+    def ffn_step(self) -> int:
+        """FFN widths are multiples of this."""
+        return self.precision.block_size
+
+    def choice(self, name: str) -> MixerChoice:
+        """Return the entry of a mixer by name. Raises SpaceError where the space does not have it."""
+        for choice in self.mixers:
+            if choice.name == name:
+                return choice
+        raise SpaceError("space.mixers", repr(name), f"add it to the space, which has {self._names()}")
+
+    def _names(self) -> str:
+        return ", ".join(choice.name for choice in self.mixers)
+
+
+def _values(mixer: str, rule: MixerRule, key: str, value: int | Sequence[int]) -> tuple[int, ...]:
+    place = f"space.mixers.{mixer}.{key}"
+    if key not in rule.defaults:
+        raise SpaceError(place, value, f"unknown option; {mixer} has {', '.join(rule.defaults)}")
+    values = (value,) if isinstance(value, int) else tuple(value)
+    if not values or len(set(values)) < len(values):
+        raise SpaceError(place, value, "give one value or a list of different ones")
+    for number in values:
+        _refuse_option(place, key, number, rule.smallest[key])
+    return values
+
+
+def _refuse_option(place: str, key: str, number: object, smallest: int) -> None:
+    if not isinstance(number, int) or isinstance(number, bool) or number < smallest:
+        raise SpaceError(place, number, f"must be a whole number, {smallest} or more")
+    if key == "head_size" and number % HEAD_SIZE_STEP:
+        raise SpaceError(place, number, f"must be a multiple of {HEAD_SIZE_STEP}")
+
+
+def _refuse_range(place: str, asked: tuple[float, float], smallest: float, largest: float) -> None:
+    low, high = asked
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise SpaceError(place, list(asked), "both ends must be finite numbers")
+    if low > high:
+        raise SpaceError(place, list(asked), f"the lower end comes first: [{high}, {low}]")
+    if low < smallest or high > largest:
+        raise SpaceError(place, list(asked), f"must lie within [{smallest}, {largest}]")
+
+
+def _distance(combination: Mapping[str, int], wanted: Mapping[str, float]) -> float:
+    return math.fsum(abs(math.log(combination[key] / wish)) for key, wish in wanted.items())
