@@ -42,7 +42,7 @@ def measurement_to_dict(measurement: MeasurementReport) -> Json:
 
 
 def measurement_from_dict(mapping: Mapping[str, Any]) -> MeasurementReport:
-    """The measurement that `measurement_to_dict` wrote; raises RowError naming the place that does not fit."""
+    """What `measurement_to_dict` wrote; raises RowError naming the place that does not fit."""
     measurement = _to_row(MeasurementReport, mapping, "measurement")
     assert isinstance(measurement, MeasurementReport)
     return measurement

@@ -1,7 +1,7 @@
 """The plain rows that every table, chart, page and export is made from.
 
-The service fills them; nothing here knows a database, a device or a sampler. All values are JSON values, all moments
-are ISO 8601 text in UTC, all names of metrics are `metric@target`.
+The service fills them; nothing here knows a database, a device or a sampler. All values are JSON values,
+all moments are ISO 8601 text in UTC, all names of metrics are `metric@target`.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,10 @@ TrialState = Literal["measured", "failed", "running", "waiting", "duplicate"]
 
 @dataclass(frozen=True)
 class MetricColumn:
-    """One metric as a column: `name` is `metric@target`, `label` is short, `note` says how far to trust it."""
+    """One metric as a column: `name` is `metric@target`, `label` is short.
+
+    `note` says how far to trust it; of a proxy: its kind and what it has been checked against.
+    """
 
     name: str
     label: str
@@ -40,7 +43,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class BlockRow:
-    """One block of a layout: the mixer's letter, its full name with its sizes, and the FFN width that follows it."""
+    """One block of a layout: the mixer's letter, its name with its sizes, and the FFN width after it."""
 
     code: str
     mixer: str
@@ -118,9 +121,9 @@ class HypervolumePoint:
 
 @dataclass(frozen=True)
 class RepeatRow:
-    """How well one metric repeated when `n` candidates were measured again; `pairs` holds (first, second) of each.
+    """How well one metric repeated when `n` candidates were measured again.
 
-    `median_difference` is relative: 0.02 is 2 %.
+    `pairs` holds (first, second) of each candidate; `median_difference` is relative: 0.02 is 2 %.
     """
 
     metric: str
@@ -158,7 +161,7 @@ class DeviceRow:
 
 @dataclass(frozen=True)
 class CurrentRow:
-    """A candidate that is under way, and what is happening to it now, such as "measuring on laptop, process 2"."""
+    """A candidate under way, and what is happening to it now: "measuring on laptop, process 2"."""
 
     number: int
     layout: str

@@ -1,0 +1,68 @@
+"""The page templates, with the filters that turn rows into text."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from reports import number_text
+from reports.palette import MIXER_STYLES
+
+STATIC_FOLDER = Path(__file__).parent / "static"
+TEMPLATE_FOLDER = Path(__file__).parent / "templates"
+# In the order in which they need one another.
+SCRIPTS = (
+    "vendor/echarts.min.js",
+    "report_data.js",
+    "front_charts.js",
+    "trust_charts.js",
+    "tables.js",
+    "report.js",
+)
+STYLESHEET = "report.css"
+
+
+def page_environment() -> Environment:
+    """A fresh environment that escapes everything and refuses names it does not know."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATE_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(_FILTERS)
+    environment.globals["mixer_styles"] = MIXER_STYLES
+    return environment
+
+
+def static_text(name: str) -> Markup:
+    """A script or stylesheet of ours, to be put into a page as it is."""
+    return Markup((STATIC_FOLDER / name).read_text(encoding="utf-8"))
+
+
+def json_for_script(values: Any) -> Markup:
+    """JSON that cannot end the script element it stands in, whatever the names inside it say."""
+    text = json.dumps(values, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+_FILTERS = {
+    "value": number_text.value_text,
+    "cell": number_text.cell_text,
+    "interval": number_text.interval_text,
+    "spread": number_text.spread_text,
+    "percent": number_text.percent_text,
+    "millions": number_text.millions_text,
+    "duration": number_text.duration_text,
+    "moment": number_text.moment_text,
+    "direction": number_text.direction_text,
+    "heading": number_text.heading_text,
+    "time_left": lambda progress: number_text.band_text(
+        progress.seconds_left_low, progress.seconds_left_high
+    ),
+}

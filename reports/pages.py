@@ -1,0 +1,63 @@
+"""The live pages that the service serves; they refresh themselves and load nothing from elsewhere."""
+
+from dataclasses import replace
+
+from reports.drawing import draw_layout, widest_ffn
+from reports.encoding import report_to_dict
+from reports.page_templates import (
+    SCRIPTS,
+    STATIC_FOLDER,
+    STYLESHEET,
+    json_for_script,
+    page_environment,
+)
+from reports.rows import DeviceSummaryRow, PageUrls, StudyReport, StudySummaryRow, TrialDetail
+from reports.view import view_of
+
+__all__ = ["STATIC_FOLDER", "render_index", "render_study_page", "render_trial_page"]
+
+HTMX = "vendor/htmx.min.js"
+
+
+def render_index(
+    studies: tuple[StudySummaryRow, ...],
+    devices: tuple[DeviceSummaryRow, ...] = (),
+    urls: PageUrls | None = None,
+) -> str:
+    """The list of studies and devices; it looks for news every few seconds."""
+    urls = urls or PageUrls(page="/")
+    template = page_environment().get_template("index.html")
+    return template.render(studies=studies, devices=devices, urls=urls, stylesheet=STYLESHEET, scripts=[HTMX])
+
+
+def render_study_page(report: StudyReport, urls: PageUrls) -> str:
+    """A study's live page: while it runs, the page at `urls.page` is fetched again and morphed in place."""
+    template = page_environment().get_template("study.html")
+    return template.render(
+        view=view_of(report),
+        urls=urls,
+        data=json_for_script(report_to_dict(report)),
+        stylesheet=STYLESHEET,
+        scripts=[HTMX, *SCRIPTS],
+    )
+
+
+def render_trial_page(report: StudyReport, number: int, detail: TrialDetail, urls: PageUrls) -> str:
+    """One trial with everything known of it, down to the raw samples and the passport.
+
+    `report` may hold only this trial; raises KeyError when it does not.
+    """
+    trial = next((trial for trial in report.trials if trial.number == number), None)
+    if trial is None:
+        raise KeyError(number)
+    template = page_environment().get_template("trial.html")
+    return template.render(
+        view=view_of(report),
+        trial=trial,
+        detail=detail,
+        drawing=draw_layout(trial, widest_ffn((trial,))),
+        urls=urls,
+        data=json_for_script(report_to_dict(replace(report, details={number: detail}))),
+        stylesheet=STYLESHEET,
+        scripts=SCRIPTS,
+    )

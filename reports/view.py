@@ -1,0 +1,92 @@
+"""What the templates need of a study: its rows, sorted into what each section is about."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from reports.choosing import (
+    failed_trials,
+    front_trials,
+    knee_trial,
+    loss,
+    measured_references,
+    measured_trials,
+    objective_columns,
+)
+from reports.comparison import ReferenceComparison, compare_references
+from reports.drawing import LayoutDrawing, draw_layout, widest_ffn
+from reports.findings import findings, question
+from reports.rows import MetricColumn, RepeatRow, StudyReport, TrialRow
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """One study as the page shows it."""
+
+    report: StudyReport
+    question: str
+    findings: tuple[str, ...]
+    objectives: tuple[MetricColumn, ...]
+    proxies: tuple[MetricColumn, ...]
+    front: tuple[TrialRow, ...]
+    measured: tuple[TrialRow, ...]
+    references: tuple[TrialRow, ...]
+    failed: tuple[TrialRow, ...]
+    knee: TrialRow | None
+    comparisons: tuple[ReferenceComparison, ...]
+    repeats: tuple[tuple[RepeatRow | None, RepeatRow | None], ...]
+    drawing: Callable[[TrialRow], LayoutDrawing]
+    goodness: Callable[[TrialRow, MetricColumn], float | None]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the page should keep looking for news."""
+        return self.report.finished_at is None and self.report.state not in FINAL_STATES
+
+
+FINAL_STATES = frozenset({"finished", "cancelled", "failed", "done", "completed"})
+
+
+def view_of(report: StudyReport) -> StudyView:
+    """Sort a report's rows into the page's sections."""
+    widest = widest_ffn(report.trials)
+    return StudyView(
+        report=report,
+        question=question(report),
+        findings=findings(report),
+        objectives=objective_columns(report),
+        proxies=tuple(column for column in report.columns if column.is_proxy),
+        front=front_trials(report),
+        measured=measured_trials(report),
+        references=measured_references(report),
+        failed=failed_trials(report),
+        knee=knee_trial(report),
+        comparisons=compare_references(report),
+        repeats=_raw_beside_paired(report.repeatability),
+        drawing=lambda trial: draw_layout(trial, widest),
+        goodness=_goodness_within(report),
+    )
+
+
+def _raw_beside_paired(
+    rows: tuple[RepeatRow, ...],
+) -> tuple[tuple[RepeatRow | None, RepeatRow | None], ...]:
+    metrics = dict.fromkeys(row.metric for row in rows)
+    found = {(row.metric, row.kind): row for row in rows}
+    return tuple((found.get((metric, "raw")), found.get((metric, "paired"))) for metric in metrics)
+
+
+def _goodness_within(report: StudyReport) -> Callable[[TrialRow, MetricColumn], float | None]:
+    """How good a value is among all that were measured: 1 for the best, 0 for the worst."""
+    ranges: dict[str, tuple[float, float]] = {}
+    for column in report.columns:
+        losses = [loss(t.cells[column.name], column) for t in report.trials if column.name in t.cells]
+        if losses:
+            ranges[column.name] = (min(losses), max(losses))
+
+    def goodness(trial: TrialRow, column: MetricColumn) -> float | None:
+        if column.name not in trial.cells or column.name not in ranges:
+            return None
+        best, worst = ranges[column.name]
+        return 1.0 if best == worst else (worst - loss(trial.cells[column.name], column)) / (worst - best)
+
+    return goodness
