@@ -41,7 +41,11 @@ def feasible_widths(space: SearchSpace, budget: Budget) -> tuple[FeasibleWidth, 
 
 def widths_within_ratio(space: SearchSpace, budget: Budget) -> tuple[int, ...]:
     """Return the hidden sizes, rising, that keep the embedding ratio anywhere within the tolerance."""
-    return tuple(width for width in _widths_of_any_ratio(space, budget) if _ratio_fits(space, budget, width))
+    return tuple(
+        width
+        for width in _affordable_widths(space, budget)
+        if _ratio_fits(space, budget, width) and _fine_enough(space, budget, width)
+    )
 
 
 def build(hidden_size: int, mixers: Sequence[Mixer], space: SearchSpace, budget: Budget) -> Architecture:
@@ -94,10 +98,9 @@ def check(
     return widths
 
 
-def _widths_of_any_ratio(space: SearchSpace, budget: Budget) -> list[int]:
-    """Widths whose embeddings are within the budget and whose FFN steps are finer than the tolerance."""
-    widths = range(space.width_step, budget.parameters // space.vocabulary + 1, space.width_step)
-    return [width for width in widths if _fine_enough(space, budget, width)]
+def _affordable_widths(space: SearchSpace, budget: Budget) -> range:
+    """Hidden sizes whose embeddings alone are within the budget."""
+    return range(space.width_step, budget.parameters // space.vocabulary + 1, space.width_step)
 
 
 def _divides(space: SearchSpace, hidden_size: int) -> bool:
@@ -183,13 +186,27 @@ def _refuse_memory_limit(constraint: Constraint, needed: int) -> None:
 
 
 def _no_ratio(space: SearchSpace, budget: Budget) -> InfeasibleSpace:
+    affordable = _affordable_widths(space, budget)
+    if not affordable:
+        return _too_few_parameters(space, budget)
+    coarse = [width for width in affordable if _ratio_fits(space, budget, width)]
+    if coarse:
+        return _too_tight(space, budget, coarse[0])
+    usable = [width for width in affordable if _is_usable(space, budget, width)]
+    return _no_such_ratio(space, budget, usable or list(affordable))
+
+
+def _is_usable(space: SearchSpace, budget: Budget, hidden_size: int) -> bool:
+    """Tell whether a width would be feasible if its embedding ratio were asked."""
+    if not _divides(space, hidden_size) or not _fine_enough(space, budget, hidden_size):
+        return False
+    return bool(_depths_of_any_layout(hidden_size, space, budget, space.depth))
+
+
+def _no_such_ratio(space: SearchSpace, budget: Budget, widths: Sequence[int]) -> InfeasibleSpace:
     asked = list(space.embedding_ratio)
-    widths = [width for width in _widths_of_any_ratio(space, budget) if _divides(space, width)]
-    usable = [width for width in widths if _depths_of_any_layout(width, space, budget, space.depth)]
-    if not usable:
-        return _no_width(space, budget, widths)
     middle = sum(asked) / 2
-    nearest = min(usable, key=lambda width: abs(space.vocabulary * width / budget.parameters - middle))
+    nearest = min(widths, key=lambda width: abs(space.vocabulary * width / budget.parameters - middle))
     low, high = _ratio_range(space, budget, nearest)
     return InfeasibleSpace(
         "space.embedding_ratio",
@@ -200,16 +217,22 @@ def _no_ratio(space: SearchSpace, budget: Budget) -> InfeasibleSpace:
     )
 
 
-def _no_width(space: SearchSpace, budget: Budget, widths: list[int]) -> InfeasibleSpace:
-    if widths:
-        return _no_depth(space, budget, widths)
-    least = space.vocabulary * space.width_step
+def _too_few_parameters(space: SearchSpace, budget: Budget) -> InfeasibleSpace:
     return InfeasibleSpace(
         "budget.parameters",
         budget.parameters,
         f"too few for vocabulary {space.vocabulary}: embeddings of width {space.width_step} alone are "
-        f"{least} parameters, and one step of FFN width must not exceed the tolerance; raise it or lower "
-        "space.vocabulary",
+        f"{space.vocabulary * space.width_step} parameters; raise it or lower space.vocabulary",
+    )
+
+
+def _too_tight(space: SearchSpace, budget: Budget, hidden_size: int) -> InfeasibleSpace:
+    step = 3 * hidden_size * space.ffn_step
+    return InfeasibleSpace(
+        "budget.tolerance",
+        budget.tolerance,
+        f"one step of one FFN at width {hidden_size} is {step} of {budget.parameters} parameters; "
+        f"use {_ceil(50 * step / budget.parameters) / 100} or more",
     )
 
 

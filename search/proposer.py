@@ -17,9 +17,9 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from operators.architecture import Architecture
 from search.dimension import Choice, Dimension, Index, Value
 from search.errors import SpaceError
-from search.history import Abandoned, Faulted, Proposal, Result, Scored, Told, UnderWay
 from search.objective import Constraint, Objective, objective_values
 from search.parametrisation import Parametrisation
 from search.sampling import random_parameters, start_up_parameters
@@ -35,6 +35,53 @@ FAULT_VIOLATION = 10.0
 
 # Optuna logs every trial at level INFO to standard error; the service has its own log.
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A candidate to measure and the parameters it came from."""
+
+    parameters: Mapping[str, Value]
+    architecture: Architecture
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The candidate's values by name (``tpot_ms_p50@laptop``): all objectives and all constrained metrics."""
+
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Faulted:
+    """The candidate itself can't run (OutOfMemory, Unsupported, TimedOut): the sampler learns to avoid it."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """The candidate is being measured or scored: the sampler spreads out from it."""
+
+
+@dataclass(frozen=True)
+class Abandoned:
+    """Nothing was learnt (our fault, or the device's): not proposed again, and teaches nothing."""
+
+
+Result = Scored | Faulted | UnderWay | Abandoned
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is known of one candidate.
+
+    `parameters` are those of its Proposal; None for a reference or an enqueued layout: they are inferred.
+    """
+
+    architecture: Architecture
+    result: Result
+    parameters: Mapping[str, Value] | None = None
 
 
 class Proposer:

@@ -1,5 +1,6 @@
 """Scales known layouts, of references or enqueued by users, to a budget."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from search.mixers import MIXER_RULES, NAME_OF_CODE
 from search.space import Budget, MixerChoice, SearchSpace
 
 FREE_FFN_RATIO = (1 / 64, 64.0)
+USUAL_FFN_RATIO = 3.5
+"""FFN width over hidden size: LFM2 4.5, Qwen3.5 3.5, Gemma 3 270M 3.2, Qwen3 0.6B 3.0."""
 
 Forms = Mapping[str, Mixer]
 """The mixer that each letter of a layout stands for."""
@@ -33,19 +36,20 @@ def scale_layout(
 ) -> Architecture:
     """Return the layout at the budget, at the width whose embedding ratio is nearest to the one asked.
 
-    Without an embedding ratio the middle of the space's range is asked. Mixer options take the first values
-    that the space gives and the width allows. Raises SpaceError for a letter or a depth outside the space,
-    and InfeasibleSpace where no width of the space lets the layout meet the budget.
+    Without an embedding ratio it is the width at which the FFNs come nearest to the usual 3.5 hidden sizes.
+    Mixer options take the first values that the space gives and the width allows. Raises SpaceError for a
+    letter or a depth outside the space, InfeasibleSpace where no width lets the layout meet the budget.
     """
     choices = _choices(layout, space)
     if not space.depth[0] <= len(layout) <= space.depth[1]:
         way_out = f"it has {len(layout)} blocks; space.depth allows {list(space.depth)}"
         raise SpaceError("layout", layout, way_out)
-    asked = sum(space.embedding_ratio) / 2 if embedding_ratio is None else embedding_ratio
     candidates = _at_every_width(layout, lambda width: _first_forms(choices, width), space, budget)
     if not candidates:
         raise _no_width(layout, choices, space, budget)
-    return _nearest_ratio(candidates, asked)
+    if embedding_ratio is None:
+        return min(candidates, key=_distance_from_usual_ffns)
+    return _nearest_ratio(candidates, embedding_ratio)
 
 
 def scale_reference(reference: Architecture, space: SearchSpace, budget: Budget) -> Scaled:
@@ -68,16 +72,15 @@ def scale_reference(reference: Architecture, space: SearchSpace, budget: Budget)
     raise _no_width(reference.layout, choices, space, budget)
 
 
-def scale_freely(
-    layout: str, budget: Budget, vocabulary: int, embedding_ratio: float, precision: Precision | None = None
-) -> Architecture:
-    """Return a layout at a budget outside any study, its mixers with their usual options.
+def free_space(layout: str, vocabulary: int, precision: Precision | None = None) -> SearchSpace:
+    """Return a space of one layout outside any study, its mixers with their usual options.
 
-    The width is the one whose embedding ratio is nearest to the one asked. Raises as `scale_layout`.
+    With it a layout or a reference is scaled to any budget: ``scale_layout(layout, free_space(layout, 32768),
+    Budget(60_000_000), embedding_ratio=0.2)``. Raises SpaceError for an empty layout or an unknown letter.
     """
     if not layout:
         raise SpaceError("layout", "''", f"write one letter per block: {_letters()}")
-    space = SearchSpace(
+    return SearchSpace(
         vocabulary=vocabulary,
         embedding_ratio=(0.0, 1.0),
         depth=(len(layout), len(layout)),
@@ -85,7 +88,6 @@ def scale_freely(
         ffn_ratio=FREE_FFN_RATIO,
         precision=precision or Precision(),
     )
-    return scale_layout(layout, space, budget, embedding_ratio)
 
 
 def resample(layout: str, depth: int) -> str:
@@ -166,6 +168,10 @@ def _most_like(original: Any, choice: MixerChoice, hidden_size: int) -> Mixer:
 
 def _nearest_ratio(candidates: list[Architecture], asked: float) -> Architecture:
     return min(candidates, key=lambda candidate: abs(parameters(candidate).embedding_ratio - asked))
+
+
+def _distance_from_usual_ffns(candidate: Architecture) -> float:
+    return abs(math.log(candidate.blocks[0].ffn.width / candidate.hidden_size / USUAL_FFN_RATIO))
 
 
 def _distance_to(depth: int) -> Callable[[int], int]:

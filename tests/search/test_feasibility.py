@@ -133,6 +133,13 @@ def test_a_vocabulary_larger_than_the_budget_is_refused() -> None:
     assert "embeddings of width 64 alone are 128000000 parameters" in refusal.way_out
 
 
+def test_a_tolerance_finer_than_a_step_of_ffn_width_is_refused_with_one_that_is_not() -> None:
+    refusal = the_refusal(a_space(embedding_ratio=(0.4, 0.46)), Budget(60_000_000, 0.0001))
+    assert (refusal.place, refusal.value) == ("budget.tolerance", 0.0001)
+    assert "use 0.00062 or more" in refusal.way_out
+    check(a_space(embedding_ratio=(0.4, 0.46)), Budget(60_000_000, 0.00062))
+
+
 def test_a_memory_limit_below_the_smallest_candidate_is_refused_with_what_it_needs() -> None:
     refusal = the_refusal(a_space(), limits=("recall_score >= 0.5", "peak_rss_mb@laptop <= 30"))
     assert (refusal.place, refusal.value) == ("constraints", "'peak_rss_mb@laptop <= 30'")

@@ -11,10 +11,17 @@ from operators.architecture import Architecture
 from operators.cost import parameters
 from search.errors import InfeasibleSpace, MetricError, SpaceError
 from search.front import hypervolume
-from search.history import Abandoned, Faulted, Scored, Told, UnderWay
 from search.objective import Constraint, Objective, objective_values
 from search.parametrisation import Parametrisation
-from search.proposer import START_UP_TRIALS, Proposer
+from search.proposer import (
+    START_UP_TRIALS,
+    Abandoned,
+    Faulted,
+    Proposer,
+    Scored,
+    Told,
+    UnderWay,
+)
 from search.sampling import random_parameters
 from search.scaling import scale_layout
 from search.space import Budget, MixerChoice, SearchSpace
@@ -126,9 +133,8 @@ def test_results_that_come_late_and_in_another_order_change_nothing() -> None:
 
 def test_proposals_do_not_depend_on_the_order_of_hashes() -> None:
     code = """
-from search.history import Scored, Told
 from search.objective import Objective
-from search.proposer import Proposer
+from search.proposer import Proposer, Scored, Told
 from search.space import Budget, MixerChoice, SearchSpace
 
 mixers = tuple(MixerChoice.of(name) for name in ("short_conv", "gated_delta_net"))
@@ -200,14 +206,14 @@ def test_the_sampler_moves_away_from_candidates_that_can_not_run() -> None:
         assert proposal is not None
         faulty = "D" in proposal.architecture.layout
         with_delta.append(faulty)
-        result = Faulted() if faulty else Scored(analytic_scores(proposal.architecture))
+        result = Faulted("out_of_memory") if faulty else Scored(analytic_scores(proposal.architecture))
         proposer.tell(Told(proposal.architecture, result, proposal.parameters))
     assert sum(with_delta[20:]) / 20 < sum(with_delta[:10]) / 10
 
 
 def test_a_study_in_which_everything_fails_goes_on() -> None:
     proposer = a_proposer()
-    for result in [Faulted(), Abandoned()] * 8:
+    for result in [Faulted("out_of_memory"), Abandoned()] * 8:
         proposal = proposer.ask()
         assert proposal is not None
         proposer.tell(Told(proposal.architecture, result, proposal.parameters))

@@ -9,7 +9,7 @@ from operators.mixers.grouped_query_attention import GroupQueryAttention
 from operators.mixers.short_conv import ShortConv
 from operators.mixers.sliding_window_attention import SlidingWindowAttention
 from search.errors import InfeasibleSpace, SpaceError
-from search.scaling import resample, scale_freely, scale_layout, scale_reference
+from search.scaling import free_space, resample, scale_layout, scale_reference
 from search.space import Budget, MixerChoice, SearchSpace
 
 SIXTY_MILLION = Budget(60_000_000)
@@ -102,10 +102,16 @@ def test_a_layout_takes_the_first_options_and_the_nearest_embedding_ratio() -> N
     assert scaled.blocks[2].mixer == GroupQueryAttention(7, 1, 64)
 
 
-def test_without_an_embedding_ratio_the_middle_of_the_range_is_asked() -> None:
-    assert parameters(scale_layout("C" * 12, a_space(), SIXTY_MILLION)).embedding_ratio == pytest.approx(
-        0.3, abs=0.02
-    )
+def test_without_an_embedding_ratio_the_ffns_come_near_their_usual_width() -> None:
+    scaled = scale_layout(LFM2, a_space(), SIXTY_MILLION)
+    assert scaled.blocks[0].ffn.width / scaled.hidden_size == pytest.approx(3.5, rel=0.15)
+
+
+def test_a_reference_is_scaled_outside_any_study() -> None:
+    scaled = scale_reference(lfm2_350m(), free_space(LFM2, 65536), Budget(350_000_000))
+    count = parameters(scaled.architecture)
+    assert scaled.architecture.layout == LFM2
+    assert count.embedding_ratio == pytest.approx(0.189, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +136,9 @@ def test_a_layout_that_meets_the_budget_at_no_width_is_refused_with_the_ratios_i
 
 @pytest.mark.parametrize("layout", ["CCAC", "SSSSSA", "DL", LFM2])
 def test_a_layout_is_scaled_outside_any_study(layout) -> None:
-    scaled = scale_freely(layout, Budget(30_000_000), vocabulary=32768, embedding_ratio=0.3)
+    scaled = scale_layout(
+        layout, free_space(layout, vocabulary=32768), Budget(30_000_000), embedding_ratio=0.3
+    )
     count = parameters(scaled)
     assert scaled.layout == layout
     assert count.total == pytest.approx(30_000_000, rel=0.01)
@@ -139,7 +147,7 @@ def test_a_layout_is_scaled_outside_any_study(layout) -> None:
 
 def test_an_empty_layout_is_refused() -> None:
     with pytest.raises(SpaceError, match="write one letter per block"):
-        scale_freely("", SIXTY_MILLION, vocabulary=32768, embedding_ratio=0.3)
+        free_space("", vocabulary=32768)
 
 
 @given(st.text("CASDL", min_size=1, max_size=32), st.integers(1, 48))
