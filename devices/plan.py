@@ -25,9 +25,12 @@ def _require_sha256(value: str, name: str) -> None:
 
 @dataclass(frozen=True)
 class PoolSection:
-    """One stretch of the weight pool: `count` random bytes, or `count` float32 uniform in [low, high)."""
+    """One stretch of the weight pool: `count` random bytes or nibbles, or `count` float32 uniform in [low, high).
 
-    kind: Literal["bytes", "uniform"]
+    Nibbles are bytes whose halves are 1 to 15, 8 twice as often: int4 codes centred on their zero point.
+    """
+
+    kind: Literal["bytes", "nibbles", "uniform"]
     count: int
     low: float = 0.0
     high: float = 0.0
@@ -39,14 +42,14 @@ class PoolSection:
     @property
     def size_bytes(self) -> int:
         """The section's length, without the padding that follows it."""
-        return self.count if self.kind == "bytes" else 4 * self.count
+        return 4 * self.count if self.kind == "uniform" else self.count
 
     @property
     def text(self) -> str:
         """The section as the runner's plan and the pool's digest write it; floats keep every bit."""
-        if self.kind == "bytes":
-            return f"bytes {self.count}"
-        return f"uniform {self.low!r} {self.high!r} {self.count}"
+        if self.kind == "uniform":
+            return f"uniform {self.low!r} {self.high!r} {self.count}"
+        return f"{self.kind} {self.count}"
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ class Thresholds:
     """What a device must meet before it is timed.
 
     `idle_cores` must be left by all other programs, for each thread that is timed: pairing with the
-    sentinel forgives disturbances, not a runner that shares its only core.
+    sentinel forgives disturbances, not a runner that must share its only core all the time. 0 ignores load.
     """
 
     temperature_c: float = 70.0
-    idle_cores: float = 0.5
+    idle_cores: float = 0.25
     battery_percent: int = 25
     spare_bytes: int = 256_000_000
     patience_s: float = 90.0

@@ -17,6 +17,7 @@
  *     prompt_ids ID ... / decode_ids ID ... / logit_indices N ...      `check`
  *     pool SEED PATH                    a weight pool; its sections follow
  *     section bytes COUNT
+ *     section nibbles COUNT             bytes whose halves are 1 to 15, 8 twice as often: centred int4 codes
  *     section uniform LOW HIGH COUNT
  *     model PATH                        candidate first, then sentinel; the pool lies beside it
  *     vocab N / sequence_lengths 0|1
@@ -145,7 +146,7 @@ static double now_ms(void) {
 
 /* ---- the plan ---- */
 
-struct section { int is_uniform; double low, high; uint64_t count; };
+struct section { int is_uniform, is_nibbles; double low, high; uint64_t count; };
 struct pool { char *path; uint64_t seed; struct section *sections; size_t section_count; };
 struct state_plan { char *input, *output; int is_shared; int64_t shape[MAXIMUM_RANK]; size_t rank, elements; };
 struct model_plan { char *path; int64_t vocab; int takes_lengths; struct state_plan *states; size_t state_count; };
@@ -211,7 +212,8 @@ static void read_section(char **rest) {
     struct section section = {0};
     char *kind = copied(strtok_r(NULL, " ", rest));
     section.is_uniform = strcmp(kind, "uniform") == 0;
-    if (!section.is_uniform && strcmp(kind, "bytes") != 0) fail("fault", "plan: unknown section '%s'", kind);
+    section.is_nibbles = strcmp(kind, "nibbles") == 0;
+    if (!section.is_uniform && !section.is_nibbles && strcmp(kind, "bytes") != 0) fail("fault", "plan: unknown section '%s'", kind);
     if (section.is_uniform) section.low = real(strtok_r(NULL, " ", rest));
     if (section.is_uniform) section.high = real(strtok_r(NULL, " ", rest));
     section.count = (uint64_t)whole(strtok_r(NULL, " ", rest), 1);
@@ -312,6 +314,12 @@ static float uniform_at(uint64_t key, uint64_t index, double low, double high) {
     return (float)(low + (high - low) * share);
 }
 
+/* Turn every half byte of 0 into 8: int4 codes then average 8, their zero point. */
+static uint64_t centred_nibbles(uint64_t word) {
+    uint64_t zeros = ~(word | word >> 1 | word >> 2 | word >> 3) & 0x1111111111111111u;
+    return word | zeros << 3;
+}
+
 static uint64_t section_bytes(const struct section *section) { return section->count * (section->is_uniform ? 4 : 1); }
 
 static uint64_t on_page(uint64_t bytes) { return (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES; }
@@ -331,6 +339,7 @@ static void generate(const struct section *section, uint64_t key, uint64_t from,
     }
     for (size_t i = 0; i < count; i += 8) {
         uint64_t word = word_at(key, (from + i) / 8);
+        if (section->is_nibbles) word = centred_nibbles(word);
         memcpy(out + i, &word, count - i < 8 ? count - i : 8);
     }
 }

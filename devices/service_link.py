@@ -1,0 +1,192 @@
+"""Talk to the service as an agent does; version 1 of the agent protocol."""
+
+import enum
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+
+from devices.errors import LeaseSuperseded, ServiceAway, ServiceRefused
+
+PROTOCOL_VERSION = "1"
+
+# The service holds a lease request open for up to 20 s.
+LONGEST_WAIT_S = 20.0
+_TIMEOUT = httpx2.Timeout(connect=5.0, read=LONGEST_WAIT_S + 15.0, write=30.0, pool=30.0)
+
+
+@dataclass(frozen=True)
+class DeviceRegistration:
+    """A device as its agent presents it."""
+
+    identity: str
+    name: str
+    kind: str
+    labels: Mapping[str, str]
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Registered:
+    """The ids under which the service knows an agent and, by identity, its devices."""
+
+    agent_id: str
+    device_ids: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A job that is ours until it expires; every heartbeat extends it."""
+
+    job_id: str
+    device_id: str
+    token: int
+    expires_in_s: float
+    heartbeat_s: float
+    plan: Mapping[str, Any]
+
+
+class Receipt(enum.Enum):
+    """What the service did with a result; in each case it need not be sent again."""
+
+    STORED = "stored"
+    ALREADY_STORED = "already-stored"
+    SUPERSEDED = "superseded"  # kept as evidence only
+
+
+class ServiceLink:
+    """A connection to one service.
+
+    Every method raises ServiceAway if nobody answers (try again later) and ServiceRefused if the
+    answer is no (trying again would not help).
+    """
+
+    def __init__(self, server: str) -> None:
+        headers = {"Loopfront-Protocol": PROTOCOL_VERSION}
+        # trust_env=False: a proxy set for browsers must not come between an agent and its own machine.
+        self._client = httpx2.Client(
+            base_url=f"{server.rstrip('/')}/api/v1/", headers=headers, timeout=_TIMEOUT, trust_env=False
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; every method fails afterwards."""
+        self._client.close()
+
+    def register(self, name: str, identity: str, devices: Sequence[DeviceRegistration]) -> Registered:
+        """Present this agent and its devices; the same identities get the same ids again."""
+        presented = [{**vars(device)} for device in devices]
+        answer = self._post("agents", {"name": name, "identity": identity, "devices": presented})
+        with _understood("agents"):
+            known = {device["identity"]: device["device_id"] for device in answer["devices"]}
+            return Registered(answer["agent_id"], known)
+
+    def lease(self, agent_id: str, device_ids: Sequence[str], wait_s: float) -> Lease | None:
+        """Ask for a job for one of these idle devices, waiting up to `wait_s` for one to appear."""
+        body = {"device_ids": list(device_ids), "wait_s": min(wait_s, LONGEST_WAIT_S)}
+        answer = self._post(f"agents/{agent_id}/lease", body)
+        if not answer:
+            return None
+        with _understood("lease"):
+            return Lease(**{name: answer[name] for name in Lease.__dataclass_fields__})
+
+    def heartbeat(self, job_id: str, token: int) -> float:
+        """Extend a lease and return for how long; raises LeaseSuperseded if the job is someone else's now."""
+        try:
+            answer = self._post(f"jobs/{job_id}/heartbeat", {"token": token})
+        except _Conflict as conflict:
+            raise LeaseSuperseded(str(conflict)) from conflict
+        with _understood("heartbeat"):
+            return float(answer["expires_in_s"])
+
+    def report(self, job_id: str, token: int, outcome: Mapping[str, Any]) -> Receipt:
+        """Hand in an outcome."""
+        try:
+            self._post(f"jobs/{job_id}/result", {"token": token, "outcome": dict(outcome)})
+        except _Conflict as conflict:
+            return Receipt(conflict.code) if conflict.code in _RECEIPT_CODES else Receipt.SUPERSEDED
+        return Receipt.STORED
+
+    def release(self, job_id: str, token: int, reason: str) -> None:
+        """Give a job back unmeasured; that it is someone else's by now does not matter."""
+        try:
+            self._post(f"jobs/{job_id}/release", {"token": token, "reason": reason})
+        except _Conflict:
+            return
+
+    def blob(self, sha256: str) -> bytes:
+        """Fetch a blob and check its digest."""
+        content = self._request("GET", f"blobs/{sha256}").content
+        arrived = hashlib.sha256(content).hexdigest()
+        if arrived != sha256:
+            raise ServiceAway(f"blob {sha256} arrived with digest {arrived}")
+        return content
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        response = self._request("POST", path, body)
+        if response.status_code == 204:
+            return {}
+        try:
+            return dict(response.json())
+        except ValueError as error:
+            raise ServiceAway(f"{path}: what answers there is not Loopfront") from error
+
+    def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx2.Response:
+        try:
+            response = self._client.request(method, path, json=body)
+        except (httpx2.TransportError, RuntimeError) as error:
+            raise ServiceAway(f"{self._client.base_url}: {error or type(error).__name__}") from error
+        if response.status_code == 409:
+            raise _Conflict(response)
+        if response.status_code >= 500 or response.status_code == 429:
+            raise ServiceAway(f"{path}: {_problem(response)}")
+        if not response.is_success:
+            raise ServiceRefused(f"{path}: {_problem(response)}")
+        return response
+
+
+@contextmanager
+def _understood(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError) as error:
+        raise ServiceRefused(
+            f"{what}: the answer is not of protocol {PROTOCOL_VERSION}: {error!r}"
+        ) from error
+
+
+_RECEIPT_CODES = frozenset(receipt.value for receipt in Receipt)
+
+
+class _Conflict(ServiceRefused):
+    """The service answered 409; the code says why."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        super().__init__(_problem(response))
+        self.code = str(_body(response).get("code", ""))
+
+
+def _problem(response: httpx2.Response) -> str:
+    """Put an error answer (problem+json) into one line, with its hint."""
+    body = _body(response)
+    said = [str(body[key]) for key in ("title", "detail", "hint") if body.get(key)]
+    return f"{response.status_code} {'. '.join(said) or response.text[:200]}".strip()
+
+
+def _body(response: httpx2.Response) -> Mapping[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
