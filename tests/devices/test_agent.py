@@ -4,6 +4,7 @@ import dataclasses
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from devices.outcome import Measured, outcome_from_dict
 from devices.plan import MeasurementPlan, Protocol, Workload, to_dict
 from devices.quiet import quiet_host
 from devices.readiness import Thresholds
+from devices.runner.build import BuiltRunner
 from devices.spool import Spool
 from tests.devices.tiny_models import TinyModel, tiny_model
 from tests.devices.tiny_service import TinyService
@@ -30,6 +32,13 @@ LENIENT = Thresholds(
     temperature_c=200.0, idle_cores=-1000.0, battery_percent=0, spare_bytes=0, patience_s=0.0
 )
 LONG_BLOCKS = 5_000_000
+
+
+@pytest.fixture(autouse=True)
+def a_built_runner(runner: BuiltRunner, tmp_path: Path) -> None:
+    """Spare each agent the half second of building its own."""
+    (tmp_path / "runner").mkdir()
+    shutil.copy2(runner.path, tmp_path / "runner")
 
 
 def a_plan(blocks: int = 3, candidate: TinyModel = CANDIDATE) -> dict[str, Any]:

@@ -1,0 +1,101 @@
+"""What every connection must do: one suite, run over each implementation."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from devices.connection import Connection, Ending, Limits
+from devices.errors import ConnectionFault
+from devices.local import LocalConnection
+
+PLENTY = Limits(deadline_s=20.0, silence_s=20.0)
+
+
+@pytest.fixture(params=[LocalConnection])
+def connection(request: pytest.FixtureRequest) -> Connection:
+    made: Connection = request.param()
+    return made
+
+
+def test_a_command_returns_its_lines_its_complaints_and_its_status(connection: Connection) -> None:
+    result = connection.run(
+        ["sh", "-c", "echo one; echo two; echo oh >&2; exit 3"], PLENTY, threading.Event()
+    )
+    assert (result.ending, result.status) == (Ending.EXITED, 3)
+    assert result.lines == ("one", "two")
+    assert result.errors == "oh\n"
+
+
+def test_words_reach_the_command_as_they_are(connection: Connection) -> None:
+    words = ["a b", "$(id)", "';'", "*", "naïve"]
+    assert connection.run(["printf", "%s\\n", *words], PLENTY, threading.Event()).lines == tuple(words)
+
+
+def test_a_lot_of_output_on_both_streams_does_not_block(connection: Connection) -> None:
+    script = "seq 1 100000; seq 1 100000 >&2"
+    result = connection.run(["sh", "-c", script], PLENTY, threading.Event())
+    assert result.lines[-1] == "100000"
+    assert result.errors.endswith("\n100000\n")
+
+
+@pytest.mark.parametrize(
+    ("limits", "script", "ending"),
+    [
+        (Limits(deadline_s=0.5, silence_s=20.0), "while :; do echo beat; sleep 0.1; done", Ending.DEADLINE),
+        (Limits(deadline_s=20.0, silence_s=0.5), "echo once; sleep 30", Ending.SILENCE),
+        (PLENTY, "yes", Ending.FLOODED),
+    ],
+)
+def test_a_command_is_killed_at_its_limits_with_all_it_started(
+    connection: Connection, tmp_path: Path, limits: Limits, script: str, ending: Ending
+) -> None:
+    child = tmp_path / "child"
+    started_s = time.monotonic()
+    script = f"sleep 60 & echo $! > {child}; {script}"
+    assert connection.run(["sh", "-c", script], limits, threading.Event()).ending is ending
+    assert time.monotonic() - started_s < 10
+    assert_gone(int(child.read_text()))
+
+
+def assert_gone(pid: int) -> None:
+    deadline_s = time.monotonic() + 5
+    status = Path(f"/proc/{pid}/stat")
+    while status.exists() and ") Z" not in status.read_text():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
+
+
+def test_a_command_ends_when_asked_to_stop(connection: Connection) -> None:
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    assert connection.run(["sleep", "30"], PLENTY, stop).ending is Ending.STOPPED
+
+
+def test_a_command_that_does_not_exist_is_a_fault(connection: Connection) -> None:
+    with pytest.raises(ConnectionFault, match="no-such-command"):
+        connection.run(["/no-such-command"], PLENTY, threading.Event())
+
+
+def test_a_file_is_pushed_listed_replaced_and_removed(connection: Connection, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "graph.onnx"
+    assert connection.names(str(path.parent)) == frozenset()
+    for content in (b"first" * 1000, b"second", b""):
+        connection.push(content, str(path))
+        assert path.read_bytes() == content
+    assert connection.names(str(path.parent)) == {"graph.onnx"}
+    connection.remove(str(path))
+    connection.remove(str(path))
+    connection.remove(str(path.parent))
+    assert connection.names(str(path.parent.parent)) == frozenset()
+
+
+def test_a_push_that_cannot_be_written_is_a_fault_and_leaves_nothing(
+    connection: Connection, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "inside").write_text("")
+    with pytest.raises(ConnectionFault, match="cannot be written"):
+        connection.push(b"x", str(tmp_path / "taken"))
+    assert {path.name for path in tmp_path.iterdir()} == {"taken"}
