@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from reports.palette import mixer_style
 from reports.rows import BlockRow, TrialRow
 
-BLOCK_WIDTH = 16
-BLOCK_GAP = 2
+BLOCK_WIDTH = 14
+BLOCK_GAP = 1
 MIXER_HEIGHT = 17
 TALLEST_FFN = 26
 SHORTEST_FFN = 2

@@ -3,7 +3,6 @@
 import statistics
 
 from reports.choosing import (
-    best_trial,
     failed_trials,
     front_trials,
     knee_trial,
@@ -26,7 +25,6 @@ def findings(report: StudyReport) -> tuple[str, ...]:
         _counts(report),
         _crowding(report),
         _knee(report),
-        _extremes(report),
         _resolution(report),
         *(_reference(comparison) for comparison in compare_references(report)),
         _repeatability(report),
@@ -71,24 +69,6 @@ def _knee(report: StudyReport) -> str:
         _measured_value(knee, column) for column in objective_columns(report) if column.name in knee.cells
     )
     return f"The knee, where a further gain begins to cost most elsewhere, is {_name(knee)}: {values}."
-
-
-def _extremes(report: StudyReport) -> str:
-    front = front_trials(report)
-    if len(front) < 2:
-        return ""
-    spans = [span for column in objective_columns(report) if (span := _span(front, column))]
-    return f"Across the front, {'; '.join(spans)}." if spans else ""
-
-
-def _span(front: tuple[TrialRow, ...], column: MetricColumn) -> str:
-    values = [trial.cells[column.name].value for trial in front if column.name in trial.cells]
-    best = best_trial(front, column)
-    if best is None or max(values) == min(values):
-        return ""
-    low, high = value_text(min(values), column.digits), value_text(max(values), column.digits)
-    unit = f" {column.unit}" if column.unit else ""
-    return f"{column.label} spans {low} to {high}{unit} (best: #{best.number})"
 
 
 def _resolution(report: StudyReport) -> str:

@@ -11,6 +11,7 @@ def render_report(report: StudyReport) -> str:
     template = page_environment().get_template("report.html")
     return template.render(
         view=view_of(report),
+        links=False,
         data=json_for_script(report_to_dict(report)),
         stylesheet=static_text(STYLESHEET),
         scripts=[static_text(name) for name in SCRIPTS],

@@ -35,6 +35,7 @@ def render_study_page(report: StudyReport, urls: PageUrls) -> str:
     template = page_environment().get_template("study.html")
     return template.render(
         view=view_of(report),
+        links=True,
         urls=urls,
         data=json_for_script(report_to_dict(report)),
         stylesheet=STYLESHEET,

@@ -7,7 +7,6 @@ from reports.choosing import (
     failed_trials,
     front_trials,
     knee_trial,
-    loss,
     measured_references,
     measured_trials,
     objective_columns,
@@ -15,6 +14,7 @@ from reports.choosing import (
 from reports.comparison import ReferenceComparison, compare_references
 from reports.drawing import LayoutDrawing, draw_layout, widest_ffn
 from reports.findings import findings, question
+from reports.ranges import ObjectiveRange, goodness_within, objective_ranges
 from reports.rows import MetricColumn, RepeatRow, StudyReport, TrialRow
 
 
@@ -34,6 +34,7 @@ class StudyView:
     knee: TrialRow | None
     comparisons: tuple[ReferenceComparison, ...]
     repeats: tuple[tuple[RepeatRow | None, RepeatRow | None], ...]
+    ranges: tuple[ObjectiveRange, ...]
     drawing: Callable[[TrialRow], LayoutDrawing]
     goodness: Callable[[TrialRow, MetricColumn], float | None]
 
@@ -62,8 +63,9 @@ def view_of(report: StudyReport) -> StudyView:
         knee=knee_trial(report),
         comparisons=compare_references(report),
         repeats=_raw_beside_paired(report.repeatability),
+        ranges=objective_ranges(report),
         drawing=lambda trial: draw_layout(trial, widest),
-        goodness=_goodness_within(report),
+        goodness=goodness_within(report),
     )
 
 
@@ -73,20 +75,3 @@ def _raw_beside_paired(
     metrics = dict.fromkeys(row.metric for row in rows)
     found = {(row.metric, row.kind): row for row in rows}
     return tuple((found.get((metric, "raw")), found.get((metric, "paired"))) for metric in metrics)
-
-
-def _goodness_within(report: StudyReport) -> Callable[[TrialRow, MetricColumn], float | None]:
-    """How good a value is among all that were measured: 1 for the best, 0 for the worst."""
-    ranges: dict[str, tuple[float, float]] = {}
-    for column in report.columns:
-        losses = [loss(t.cells[column.name], column) for t in report.trials if column.name in t.cells]
-        if losses:
-            ranges[column.name] = (min(losses), max(losses))
-
-    def goodness(trial: TrialRow, column: MetricColumn) -> float | None:
-        if column.name not in trial.cells or column.name not in ranges:
-            return None
-        best, worst = ranges[column.name]
-        return 1.0 if best == worst else (worst - loss(trial.cells[column.name], column)) / (worst - best)
-
-    return goodness

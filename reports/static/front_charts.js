@@ -88,10 +88,10 @@ Loopfront.scatterSeries = (report, choice, chosen, colours) => {
       id: `reference-${point.trial.number}`, name: point.trial.label || `Reference #${point.trial.number}`, type: "scatter", z: 5,
       data: [point], symbol: Loopfront.REFERENCE_SYMBOLS[index % Loopfront.REFERENCE_SYMBOLS.length], symbolSize: 15,
       itemStyle: { color: colours.mark, borderColor: colours.card, borderWidth: 1.5 } })),
-    { id: "whiskers", name: "95 % interval", type: "custom", renderItem: Loopfront.whiskers, data: [...front, ...references].map((p) => p.value),
+    { id: "whiskers", type: "custom", renderItem: Loopfront.whiskers, data: [...front, ...references].map((p) => p.value),
       encode: { x: [0, 3, 4], y: [1, 5, 6] }, silent: true, z: 3, itemStyle: { color: colours.soft }, clip: true },
     { id: "staircase", name: "Best of these two", type: "line", data: Loopfront.staircase(points, choice), silent: true, symbol: "none", z: 1,
-      step: choice.x.direction === "maximize" ? "start" : "end", lineStyle: { color: colours.soft, type: [4, 4], width: 1.2 } },
+      step: choice.x.direction === "maximize" ? "start" : "end", lineStyle: { color: colours.soft, type: [4, 4], width: 1.2 }, itemStyle: { color: colours.soft } },
     { id: "chosen", type: "scatter", data: all.filter((p) => p.trial.number === chosen).map((p) => p.value), silent: true, z: 6,
       symbolSize: 25, itemStyle: { color: "transparent", borderColor: colours.accent, borderWidth: 2.5 } },
   ] };
@@ -104,8 +104,11 @@ Loopfront.scatterOption = (report, choice, chosen, width) => {
   const base = Loopfront.base(colours);
   return {
     ...base,
-    grid: { left: 8, right: narrow || !choice.colour.of ? 14 : 76, top: narrow ? 86 : 62, bottom: narrow ? 74 : 34, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
-    legend: { top: 0, left: 0, icon: undefined, itemHeight: 11, itemGap: 14, textStyle: { color: colours.soft, fontSize: 12 }, data: series.filter((s) => s.name).map((s) => s.name), inactiveColor: colours.line },
+    grid: { left: 8, right: narrow || !choice.colour.of ? 14 : 76, top: 62, bottom: narrow ? 74 : 34, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
+    legend: {
+      type: "scroll", top: 0, left: 0, right: 8, itemHeight: 11, itemWidth: 14, itemGap: 14, inactiveColor: colours.line,
+      textStyle: { color: colours.soft, fontSize: 12 }, pageIconSize: 10, pageIconColor: colours.accent, pageIconInactiveColor: colours.line,
+      pageTextStyle: { color: colours.soft }, data: series.filter((each) => each.name).map((each) => each.name) },
     tooltip: { ...base.tooltip, trigger: "item", formatter: (params) => (params.data?.trial ? Loopfront.trialTooltip(report, params.data.trial) : "") },
     xAxis: Loopfront.scatterAxis(choice.x, colours, true, narrow),
     yAxis: Loopfront.scatterAxis(choice.y, colours, false, narrow),
@@ -127,13 +130,15 @@ Loopfront.parallelOption = (report, chosen, width) => {
   return {
     ...base,
     tooltip: { ...base.tooltip, trigger: "item", formatter: (params) => (params.data?.trial ? Loopfront.trialTooltip(report, params.data.trial) : "") },
-    legend: { bottom: 0, textStyle: { color: colours.soft }, inactiveColor: colours.line, data: ["On the front", "Beaten", "References"] },
+    legend: { bottom: 0, itemHeight: 3, itemWidth: 18, textStyle: { color: colours.soft }, inactiveColor: colours.line, data: ["On the front", "Beaten", "References"] },
     parallel: narrow ? { layout: "vertical", left: 22, right: 30, top: 26, bottom: 50 } : { left: 60, right: 90, top: 46, bottom: 50 },
     parallelAxis: axes.map((axis, dim) => ({
-      dim, type: "value", scale: true, inverse: axis.direction === "minimize", name: Loopfront.metricTitle(axis), nameLocation: narrow ? "start" : "end", nameGap: narrow ? 8 : 16,
+      dim, type: "value", scale: true, inverse: axis.direction === "minimize", name: Loopfront.metricTitle(axis), nameGap: narrow ? 8 : 16,
+      // The upper end of an axis that is turned upside down is its start.
+      nameLocation: narrow === (axis.direction === "minimize") ? "end" : "start",
       ...Loopfront.axisLook(colours), splitNumber: narrow ? 3 : 4,
-      nameTextStyle: { color: colours.ink, fontSize: 12, align: narrow ? "left" : "center" },
-      axisLabel: { color: colours.soft, fontSize: 11, formatter: (value) => Loopfront.number(value, Math.min(axis.digits, 2)) },
+      nameTextStyle: { color: colours.ink, fontSize: 12, ...(narrow ? { align: "left", verticalAlign: "bottom", padding: [0, 0, 5, 0] } : { align: "center" }) },
+      axisLabel: { color: colours.soft, fontSize: 11, textBorderColor: colours.card, textBorderWidth: 3, formatter: (value) => Loopfront.number(value, Math.min(axis.digits, 2)) },
       areaSelectStyle: { width: 18, color: colours.accent, borderColor: colours.accent, opacity: 0.2 } })),
     series: [
       line("parallel-beaten", "Beaten", measured.filter((t) => !t.on_front && t.number !== chosen), { color: colours.mutedPoint, opacity: 0.35, width: 1 }),

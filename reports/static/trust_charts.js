@@ -3,7 +3,7 @@
 
 Loopfront.lineAxes = (colours, xName, yName, xType = "value") => ({
   grid: { left: 8, right: 18, top: 40, bottom: 30, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
-  xAxis: { type: xType, name: xName, nameLocation: "middle", nameGap: 28, minInterval: 1, ...Loopfront.axisLook(colours) },
+  xAxis: { type: xType, name: xName, nameLocation: "middle", nameGap: 28, minInterval: 1, max: "dataMax", ...Loopfront.axisLook(colours) },
   yAxis: { type: "value", scale: true, name: yName, ...Loopfront.axisLook(colours), nameTextStyle: { color: colours.soft, align: "left" } },
 });
 
@@ -41,7 +41,7 @@ Loopfront.sentinelOption = (report) => {
   const series = devices.flatMap((device) => Object.entries(looks).map(([phase, look]) => ({
     name: devices.length > 1 ? `${phase} on ${device.target}` : phase, type: "line", data: Loopfront.sentinelSeries(report, phase, device),
     symbol: look.symbol, symbolSize: 7, itemStyle: { color: look.color }, lineStyle: { color: look.color, width: 1.4, opacity: 0.75 } })));
-  if (series.length) series[0].markLine = { silent: true, symbol: "none", data: [{ yAxis: 100 }], label: { formatter: "quiet", color: colours.soft }, lineStyle: { color: colours.soft, type: "dashed" } };
+  if (series.length) series[0].markLine = { silent: true, symbol: "none", data: [{ yAxis: 100 }], label: { formatter: "quiet", position: "insideEndTop", color: colours.soft }, lineStyle: { color: colours.soft, type: "dashed" } };
   const warmth = report.sentinel.filter((point) => point.temperature_c !== null);
   const axes = Loopfront.lineAxes(colours, "measurements in the order of the session", "% of quiet");
   const tooltip = ({ data: { point } = {} }) => {
@@ -72,13 +72,13 @@ Loopfront.repeatOption = (report, metric) => {
     ...base,
     title: { text: Loopfront.metricTitle(column), textStyle: { fontSize: 12, fontWeight: 600, color: colours.ink }, left: 0, top: 0 },
     legend: { top: 18, left: 0, itemHeight: 9, itemWidth: 12, textStyle: { color: colours.soft, fontSize: 11 }, data: ["raw", "paired"] },
-    grid: { left: 4, right: 10, top: 44, bottom: 22, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
+    grid: { left: 4, right: 10, top: 44, bottom: 4, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
     tooltip: { ...base.tooltip, trigger: "item", formatter: (p) => Loopfront.node("div", "tooltip", `${p.seriesName}: first ${Loopfront.number(p.value[0], column.digits)}, second ${Loopfront.number(p.value[1], column.digits)} ${column.unit}`) },
-    xAxis: { ...axis, name: "first", nameLocation: "middle", nameGap: 20, nameTextStyle: { color: colours.soft, fontSize: 11 } },
-    yAxis: { ...axis, name: "second", nameLocation: "end", nameTextStyle: { color: colours.soft, fontSize: 11 }, nameGap: 4, nameRotate: 0 },
+    xAxis: axis,
+    yAxis: axis,
     series: [
       { type: "line", silent: true, symbol: "none", data: [[axis.min, axis.min], [axis.max, axis.max]], lineStyle: { color: colours.line, width: 1.2 } },
-      series("raw", "emptyCircle", { color: colours.raw, borderWidth: 1.6, opacity: 0.9 }),
+      series("raw", "circle", { color: "transparent", borderColor: colours.raw, borderWidth: 1.6 }),
       series("paired", "circle", { color: colours.paired, opacity: 0.95 }),
     ],
   };
