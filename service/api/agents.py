@@ -1,0 +1,77 @@
+"""Agents: register, and wait for the next job of an idle device."""
+
+import asyncio
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from service.api.dependencies import ServiceParts, require_protocol
+from service.api.schemas import AgentRegistered, AgentRegistration, DeviceKnown, LeaseGranted, LeaseWish
+from service.parts import Parts
+from service.store.agents import Agents, DeviceRegistration, Devices
+from service.store.jobs import Jobs
+
+router = APIRouter(prefix="/agents", tags=["agents"], dependencies=[Depends(require_protocol)])
+
+POLL_S = 0.2
+LOOK_AGAIN_S = 2.0
+"""Look at the table this often even if no bell was rung: leases expire and back-offs end silently."""
+
+
+@router.post("")
+def register(given: AgentRegistration, parts: ServiceParts) -> AgentRegistered:
+    """Register an agent and the devices it can reach; safe to repeat."""
+    with parts.database.write() as session:
+        agent = Agents(session).register(given.identity, given.name)
+        # An agent that registers has just started: what it held before, nobody is measuring.
+        Jobs(session).end_leases_of(agent.id)
+        devices = [
+            Devices(session).register(
+                agent.id, DeviceRegistration(each.identity, each.name, each.kind, each.labels, each.facts)
+            )
+            for each in given.devices
+        ]
+        known = [DeviceKnown(device_id=row.id, identity=row.identity, name=row.name) for row in devices]
+    parts.bell.ring()
+    return AgentRegistered(agent_id=agent.id, devices=known)
+
+
+@router.post("/{agent_id}/lease", response_model=LeaseGranted, responses={204: {"description": "no job"}})
+async def lease(
+    agent_id: Annotated[str, Path(max_length=100)], wish: LeaseWish, request: Request, parts: ServiceParts
+) -> LeaseGranted | Response:
+    """Wait up to `wait_s` for a job of one of these idle devices."""
+    deadline = time.monotonic() + wish.wait_s
+    while True:
+        seen = parts.bell.rings
+        granted = await run_in_threadpool(_try_lease, parts, agent_id, wish)
+        if granted is not None:
+            return granted
+        await _until_worth_looking(parts, seen, deadline)
+        if time.monotonic() >= deadline or await request.is_disconnected():
+            return Response(status_code=204)
+
+
+def _try_lease(parts: Parts, agent_id: str, wish: LeaseWish) -> LeaseGranted | None:
+    settings = parts.settings
+    with parts.database.write() as session:
+        Agents(session).touch(agent_id)
+        job = Jobs(session).lease(agent_id, wish.device_ids, settings.lease_seconds)
+    if job is None:
+        return None
+    return LeaseGranted(
+        job_id=job.id,
+        device_id=job.device_id,
+        token=job.token,
+        expires_in_s=settings.lease_seconds,
+        heartbeat_s=settings.heartbeat_seconds,
+        plan=job.plan,
+    )
+
+
+async def _until_worth_looking(parts: Parts, seen: int, deadline: float) -> None:
+    look_again = min(deadline, time.monotonic() + LOOK_AGAIN_S)
+    while parts.bell.rings == seen and time.monotonic() < look_again:
+        await asyncio.sleep(POLL_S)

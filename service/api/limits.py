@@ -1,0 +1,92 @@
+"""ASGI middleware that refuses foreign host names and bodies over their limit."""
+
+import contextlib
+import re
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.problems import problem
+from service.errors import BadInput, TooLarge
+from service.settings import Settings
+
+_RESULT_PATH = re.compile(r"/api/v1/jobs/[^/]+/result")
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class KnownHostOnly:
+    """Refuse a Host header that isn't this service: a page on the web must not reach it by DNS rebinding."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        self.names = LOOPBACK_NAMES | {settings.host}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, or answer 400."""
+        if scope["type"] != "http" or _host_name(Headers(scope=scope).get("host", "")) in self.names:
+            await self.app(scope, receive, send)
+            return
+        error = BadInput("this service doesn't go by that name", field="Host", hint="use http://127.0.0.1")
+        error.status = 400
+        await problem(error)(scope, receive, send)
+
+
+class LimitedBody:
+    """Refuse a body over its limit, whether or not its length was announced."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        self.settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, or answer 413."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        limit = self._limit(scope["path"])
+        announced = Headers(scope=scope).get("content-length", "0")
+        if announced.isdigit() and int(announced) > limit:
+            await problem(_too_large(limit))(scope, receive, send)
+            return
+        counted = _CountedBody(receive, send, limit)
+        with contextlib.suppress(TooLarge):
+            await self.app(scope, counted.receive, counted.send)
+        if counted.is_too_large:
+            await problem(_too_large(limit))(scope, receive, send)
+
+    def _limit(self, path: str) -> int:
+        is_result = _RESULT_PATH.fullmatch(path) is not None
+        return self.settings.result_limit_bytes if is_result else self.settings.body_limit_bytes
+
+
+class _CountedBody:
+    """Counts what is received; once it is too much, whatever the application makes of that is not sent."""
+
+    def __init__(self, receive: Receive, send: Send, limit: int) -> None:
+        self.is_too_large = False
+        self._receive = receive
+        self._send = send
+        self._left = limit
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            self.is_too_large = True
+            raise TooLarge("the body is over its limit")
+        return message
+
+    async def send(self, message: Message) -> None:
+        if not self.is_too_large:
+            await self._send(message)
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(
+        f"the body is over {limit} bytes", hint="send less; raw samples belong into a job's result"
+    )
+
+
+def _host_name(header: str) -> str:
+    match = re.fullmatch(r"\[([^\]]+)\](?::\d+)?|([^:]*)(?::\d+)?", header.strip().lower())
+    return (match.group(1) or match.group(2) or "") if match else ""

@@ -1,0 +1,104 @@
+"""Single measurements: one architecture on one device, outside a study."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from sqlalchemy.orm import Session
+
+from operators.errors import OperatorError
+from operators.precision import Precision
+from reports.encoding import measurement_to_dict
+from service.api.dependencies import ServiceParts
+from service.api.schemas import MeasurementOut, MeasurementWish
+from service.errors import BadInput
+from service.known_layouts import NamedArchitecture, Scale, from_document, named
+from service.measurement_report import measurement_report
+from service.parts import Parts
+from service.store.agents import Devices
+from service.store.jobs import LEASED, Jobs
+from service.store.requests import WAITING, MeasurementRequests
+from service.store.rows import DeviceRow, MeasurementRequestRow
+from service.store.trials import Candidates
+from service.study_file import Target
+from service.study_lead import find_device
+
+router = APIRouter(prefix="/measurements", tags=["measurements"])
+
+
+@router.post("", status_code=202)
+def request_measurement(wish: MeasurementWish, parts: ServiceParts) -> MeasurementOut:
+    """Have one architecture measured; read the answer under the id that is returned."""
+    found = _wished(wish)
+    conditions = {
+        "workload": wish.workload.model_dump(),
+        "precision": wish.precision.model_dump(),
+        "label": found.label,
+    }
+    architecture = found.architecture
+    with parts.database.write() as session:
+        device = _device(session, wish.device)
+        Candidates(session).keep(architecture.digest, architecture.layout, architecture.to_dict())
+        row = MeasurementRequests(session).create(architecture.digest, device.id, conditions, wish.fresh)
+    parts.bell.ring()
+    return read_measurement(row.id, parts)
+
+
+@router.get("/{measurement_id}")
+def read_measurement(
+    measurement_id: Annotated[str, Path(max_length=100)], parts: ServiceParts
+) -> MeasurementOut:
+    """Read how far a measurement is, and its report once it is done."""
+    with parts.database.read() as session:
+        row = MeasurementRequests(session).get(measurement_id)
+        return _shown(session, parts, row)
+
+
+def _wished(wish: MeasurementWish) -> NamedArchitecture:
+    given = [name for name in ("reference", "layout", "architecture") if getattr(wish, name)]
+    if len(given) != 1:
+        raise BadInput(
+            f"got {', '.join(given) or 'nothing'}",
+            field="reference",
+            hint="give exactly one of reference, layout, architecture",
+        )
+    if wish.architecture is not None:
+        return from_document(wish.architecture, "architecture")
+    try:
+        precision = Precision(wish.precision.bits, wish.precision.block_size)
+    except OperatorError as error:
+        raise BadInput(str(error), field="precision") from None
+    scale = Scale(wish.parameters, wish.vocabulary, wish.embedding_ratio)
+    return named(wish.reference or wish.layout, scale, precision)
+
+
+def _device(session: Session, name: str) -> DeviceRow:
+    device = find_device(session, Target(name, name, ()))
+    if device is None:
+        names = [row.name for row in Devices(session).all()]
+        known = ", ".join(names) or "none yet: is an agent running?"
+        raise BadInput(f"no device answers to {name!r}", field="device", hint=f"known are {known}")
+    return device
+
+
+def _shown(session: Session, parts: Parts, row: MeasurementRequestRow) -> MeasurementOut:
+    report = measurement_report(session, parts.measured, row)
+    return MeasurementOut(
+        id=row.id,
+        state=row.state,
+        detail=row.detail,
+        layout=Candidates(session).get(row.candidate_digest).layout,
+        device=Devices(session).get(row.device_id).name,
+        step=_step(session, row),
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+        report=measurement_to_dict(report) if report else None,
+    )
+
+
+def _step(session: Session, row: MeasurementRequestRow) -> str:
+    if row.state == WAITING:
+        return "calibrating the device with the sentinel" if row.calibration_id is None else "building"
+    if row.job_id is None:
+        return row.state
+    job = Jobs(session).get(row.job_id)
+    return "measuring" if job.state == LEASED else f"waiting for the device {job.detail}".strip()

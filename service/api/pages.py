@@ -1,0 +1,78 @@
+"""The pages for people: the list of studies, a study's live page, a trial with everything behind it."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from fastapi.responses import HTMLResponse
+from sqlalchemy.orm import Session
+
+from reports.pages import render_index, render_study_page, render_trial_page
+from reports.rows import DeviceSummaryRow, PageUrls, StudySummaryRow, TrialDetail
+from service.api.dependencies import ServiceParts
+from service.api.devices import list_devices
+from service.api.schemas import DeviceOut
+from service.errors import NotFound
+from service.store.rows import StudyRow
+from service.store.studies import Studies
+from service.study_progress import progress_of
+from service.study_report import study_report
+from service.study_rows import read_rows
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+StudyKey = Annotated[str, Path(max_length=100)]
+
+
+@router.get("/")
+def index(parts: ServiceParts) -> HTMLResponse:
+    """Show every study and every device."""
+    with parts.database.read() as session:
+        studies = tuple(_study_line(session, row) for row in Studies(session).all())
+    devices = tuple(_device_line(each) for each in list_devices(parts))
+    return HTMLResponse(render_index(studies, devices, PageUrls(page="/")))
+
+
+@router.get("/studies/{name}")
+def study_page(name: StudyKey, parts: ServiceParts) -> HTMLResponse:
+    """Show a study as it is now; the page refreshes itself."""
+    with parts.database.read() as session:
+        report = study_report(session, parts.measured, name, with_details=False)
+    return HTMLResponse(render_study_page(report, _urls(report.name)))
+
+
+@router.get("/studies/{name}/trials/{number}")
+def trial_page(name: StudyKey, number: int, parts: ServiceParts) -> HTMLResponse:
+    """Show one trial down to its raw samples and its passport."""
+    with parts.database.read() as session:
+        report = study_report(session, parts.measured, name)
+    if all(trial.number != number for trial in report.trials):
+        raise NotFound(f"the study {name!r} has no trial {number}", field="number")
+    detail = report.details.get(number)
+    return HTMLResponse(render_trial_page(report, number, detail or TrialDetail(), _urls(report.name)))
+
+
+def _urls(name: str) -> PageUrls:
+    api = f"/api/v1/studies/{name}"
+    return PageUrls(page=f"/studies/{name}", report_html=f"{api}/report.html", report_json=f"{api}/report")
+
+
+def _study_line(session: Session, row: StudyRow) -> StudySummaryRow:
+    rows = read_rows(session, row.id)
+    progress = progress_of(rows)
+    return StudySummaryRow(
+        name=row.name,
+        state=row.state,
+        created_at=row.created_at.isoformat(timespec="seconds"),
+        requested_trials=progress.requested_trials,
+        trials_done=progress.trials_done,
+        trials_failed=progress.trials_failed,
+        front_size=progress.front_size,
+        targets=tuple(target.name for target in rows.definition.targets),
+        href=f"/studies/{row.name}",
+        seconds=progress.elapsed_seconds,
+    )
+
+
+def _device_line(device: DeviceOut) -> DeviceSummaryRow:
+    facts = {name: str(device.facts[name]) for name in ("processor", "cores") if device.facts.get(name)}
+    state = "online" if device.online else "not heard of"
+    return DeviceSummaryRow(name=device.name, state=state, kind=device.kind, agent=device.agent, facts=facts)

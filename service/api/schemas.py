@@ -1,0 +1,310 @@
+"""The shapes of requests and answers at the REST border."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@:-]*$")]
+Identity = Annotated[str, Field(min_length=1, max_length=200)]
+ShortText = Annotated[str, Field(max_length=4000)]
+Layout = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z]+$")]
+
+
+class Given(BaseModel):
+    """A request body: nothing unknown, nothing that isn't a number."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Answer(BaseModel):
+    """A response body."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class DeviceRegistration(Given):
+    """What an agent says of a device."""
+
+    identity: Identity
+    name: Name
+    kind: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
+    labels: dict[str, str] = Field(default_factory=dict, max_length=64)
+    facts: dict[str, Any] = Field(default_factory=dict, max_length=256)
+
+
+class AgentRegistration(Given):
+    """An agent and all devices it can reach now."""
+
+    name: Name
+    identity: Identity
+    devices: list[DeviceRegistration] = Field(max_length=1000)
+
+
+class DeviceKnown(Answer):
+    """The id under which a device is known."""
+
+    device_id: str
+    identity: str
+    name: str
+
+
+class AgentRegistered(Answer):
+    """The id under which an agent is known."""
+
+    agent_id: str
+    devices: list[DeviceKnown]
+
+
+class LeaseWish(Given):
+    """Idle devices, and how long the agent is ready to wait."""
+
+    device_ids: list[Annotated[str, Field(max_length=100)]] = Field(min_length=1, max_length=1000)
+    wait_s: float = Field(default=0.0, ge=0.0, le=20.0)
+
+
+class LeaseGranted(Answer):
+    """A job, and the token under which its result counts."""
+
+    job_id: str
+    device_id: str
+    token: int
+    expires_in_s: float
+    heartbeat_s: float
+    plan: dict[str, Any]
+
+
+class Heartbeat(Given):
+    """A sign of life for a lease."""
+
+    token: int = Field(ge=1, le=2**31 - 1)
+
+
+class LeaseExtended(Answer):
+    """How long the lease lives from now."""
+
+    expires_in_s: float
+
+
+class JobResult(Given):
+    """What became of a job."""
+
+    token: int = Field(ge=1, le=2**31 - 1)
+    outcome: dict[str, Any]
+
+
+class Release(Given):
+    """A job given back unmeasured."""
+
+    token: int = Field(ge=1, le=2**31 - 1)
+    reason: ShortText = ""
+
+
+class Stored(Answer):
+    """An acknowledgement."""
+
+    stored: bool
+
+
+class AttemptOut(Answer):
+    """One grant of a job's lease and how it ended."""
+
+    token: int
+    granted_at: datetime
+    ended_at: datetime | None
+    ended_by: str
+    outcome: str
+    reason: str
+    log: str
+
+
+class JobLog(Answer):
+    """Every attempt of a job."""
+
+    job_id: str
+    state: str
+    outcome: str
+    detail: str
+    attempts: list[AttemptOut]
+    refused: int
+
+
+class DeviceOut(Answer):
+    """A device and when its agent was heard of."""
+
+    id: str
+    name: str
+    kind: str
+    labels: dict[str, str]
+    facts: dict[str, Any]
+    agent: str
+    last_seen_at: datetime
+    online: bool
+
+
+class StudyOut(Answer):
+    """A study, with its progress as `reports.rows.ProgressRow` writes it."""
+
+    id: str
+    name: str
+    state: str
+    detail: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    document_digest: str
+    progress: dict[str, Any]
+    page: str
+    report: str
+
+
+class StudyValid(Answer):
+    """What a valid study file means, without submitting it."""
+
+    name: str
+    document: dict[str, Any]
+    trials: int
+    references: dict[str, str]
+
+
+class CandidatesGiven(Given):
+    """Known layouts, or whole architectures, to run in a study."""
+
+    layouts: list[Layout] = Field(default_factory=list, max_length=200)
+    architectures: list[dict[str, Any]] = Field(default_factory=list, max_length=200)
+
+
+class CandidatesQueued(Answer):
+    """The trials that were made of them."""
+
+    numbers: list[int]
+
+
+class RepeatsGiven(Given):
+    """How many finished candidates to measure again."""
+
+    count: int = Field(default=12, ge=2, le=200)
+
+
+class ObservationOut(Answer):
+    """A number with its 95 % interval; `raw` beside a paired time."""
+
+    value: float
+    low: float
+    high: float
+    raw: float | None = None
+
+
+class TrialOut(Answer):
+    """One trial and its values."""
+
+    number: int
+    kind: str
+    label: str
+    state: str
+    layout: str
+    candidate_digest: str
+    outcome: str
+    detail: str
+    observations: dict[str, ObservationOut]
+    hypervolume: float | None
+    work_seconds: float
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class AnswerOut(Answer):
+    """The measurement of a trial on one target, with every raw sample and its passport."""
+
+    target: str
+    round: int
+    job_id: str | None
+    measurement_id: str | None
+    reused: bool
+    outcome: dict[str, Any] | None
+
+
+class TrialDetailOut(TrialOut):
+    """Everything that is known of a trial."""
+
+    parameters: dict[str, Any]
+    architecture: dict[str, Any]
+    measurements: list[AnswerOut]
+
+
+class ObjectiveOut(Answer):
+    """One axis of a front."""
+
+    name: str
+    unit: str
+    direction: str
+
+
+class FrontOut(Answer):
+    """The best measured trials; when nothing is feasible, the least violating ones."""
+
+    objectives: list[ObjectiveOut]
+    feasible: bool
+    knee: int | None
+    reference_point: list[float] | None
+    hypervolume: float | None
+    trials: list[TrialOut]
+
+
+class WorkloadGiven(Given):
+    """How the model is used; four different numbers of tokens."""
+
+    prompt_tokens: int = Field(default=256, ge=1, le=32768)
+    context_tokens: int = Field(default=512, ge=1, le=131072)
+    generate_tokens: int = Field(default=64, ge=1, le=4096)
+    batch: int = Field(default=1, ge=1, le=8)
+    threads: int = Field(default=1, ge=1, le=256)
+
+
+class PrecisionGiven(Given):
+    """How weights are stored."""
+
+    bits: int = 4
+    block_size: int = 32
+
+
+class MeasurementWish(Given):
+    """One architecture to measure: a reference's name, a layout with its scale, or a whole architecture."""
+
+    reference: Annotated[str, Field(max_length=100)] = ""
+    layout: Annotated[str, Field(max_length=128)] = ""
+    architecture: dict[str, Any] | None = None
+    parameters: Annotated[int, Field(ge=1_000_000, le=4_000_000_000)] | None = None
+    vocabulary: int = Field(default=32768, ge=256, le=300_000)
+    embedding_ratio: float | None = Field(default=None, gt=0.0, lt=1.0)
+    device: Name = "local"
+    workload: WorkloadGiven = Field(default_factory=WorkloadGiven)
+    precision: PrecisionGiven = Field(default_factory=PrecisionGiven)
+    fresh: bool = False
+
+
+class MeasurementOut(Answer):
+    """How far a single measurement is, and its report as `reports.rows.MeasurementReport` writes it."""
+
+    id: str
+    state: str
+    detail: str
+    layout: str
+    device: str
+    step: str
+    created_at: datetime
+    finished_at: datetime | None
+    report: dict[str, Any] | None
+
+
+class VersionOut(Answer):
+    """Which service this is."""
+
+    version: str
+    protocol: str
+
+
+class Health(Answer):
+    """Whether the service works."""
+
+    status: str

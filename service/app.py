@@ -1,0 +1,50 @@
+"""Build the web application from its parts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI
+from fastapi.staticfiles import StaticFiles
+
+import reports
+from service.api import agents, blobs, devices, health, jobs, measurements, pages, problems, studies, trials
+from service.api.limits import KnownHostOnly, LimitedBody
+from service.parts import Parts
+from service.version import installed_version
+
+API_PREFIX = "/api/v1"
+ROUTERS: Sequence[APIRouter] = (
+    health.router,
+    studies.router,
+    trials.router,
+    measurements.router,
+    devices.router,
+    agents.router,
+    jobs.router,
+    blobs.router,
+)
+
+
+def create_app(parts: Parts) -> FastAPI:
+    """Give the ASGI application; it starts nothing by itself."""
+    app = FastAPI(
+        title="Loopfront",
+        version=installed_version(),
+        # The stock documentation pages load their scripts from a CDN, which a page of ours never does.
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"{API_PREFIX}/openapi.json",
+    )
+    app.state.parts = parts
+    problems.install(app)
+    app.add_middleware(LimitedBody, settings=parts.settings)
+    app.add_middleware(KnownHostOnly, settings=parts.settings)
+    for router in ROUTERS:
+        app.include_router(router, prefix=API_PREFIX)
+    app.include_router(pages.router)
+    app.mount("/static", StaticFiles(directory=_static_folder()), name="static")
+    return app
+
+
+def _static_folder() -> Path:
+    return Path(reports.__file__).parent / "static"

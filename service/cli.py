@@ -1,0 +1,51 @@
+"""The `loopfront` command; heavy parts are imported only by the commands that need them."""
+
+import sys
+
+import typer
+
+from service.commands import arch, demo, device, study, up
+from service.errors import BadInput, ServiceError
+from service.version import installed_version
+
+EXIT_FAILURE, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+BAD_INPUT_STATUSES = frozenset({400, 404, 409, 413, 422})
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Which small language model architecture should I train for these devices? Answered by measuring.",
+)
+app.command("up")(up.up)
+app.command("demo")(demo.demo)
+app.add_typer(study.app, name="study")
+app.add_typer(device.app, name="device")
+app.add_typer(arch.app, name="arch")
+
+
+@app.command("version")
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"loopfront {installed_version()}")
+
+
+def main() -> None:
+    """Run the command line: one line on stderr and an exit code instead of a traceback."""
+    try:
+        app()
+    except ServiceError as error:
+        typer.echo(f"loopfront: {error.line}", err=True)
+        sys.exit(_exit_code(error))
+    except KeyboardInterrupt:
+        typer.echo("loopfront: interrupted", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _exit_code(error: ServiceError) -> int:
+    is_bad_input = isinstance(error, BadInput) or error.status in BAD_INPUT_STATUSES
+    return EXIT_BAD_INPUT if is_bad_input else EXIT_FAILURE
+
+
+if __name__ == "__main__":
+    main()

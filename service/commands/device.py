@@ -1,0 +1,27 @@
+"""`loopfront device`: the devices that agents registered."""
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from service.client import Client
+from service.commands.options import DataFolderOption, JsonOption, UrlOption, service_url
+
+app = typer.Typer(no_args_is_help=True, help="Devices that agents registered.")
+
+
+@app.command("list")
+def list_devices(
+    url: UrlOption = None, data_folder: DataFolderOption = None, json: JsonOption = False
+) -> None:
+    """List every device."""
+    with Client(service_url(url, data_folder)) as client:
+        devices = client.devices()
+    if json:
+        typer.echo("[" + ", ".join(device.model_dump_json() for device in devices) + "]")
+        return
+    table = Table("name", "state", "kind", "agent", "processor", "cores")
+    for device in devices:
+        facts = [str(device.facts.get(name) or "") for name in ("processor", "cores")]
+        table.add_row(device.name, "online" if device.online else "away", device.kind, device.agent, *facts)
+    Console().print(table)

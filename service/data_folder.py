@@ -1,0 +1,141 @@
+"""The data folder of one service: its lock, who runs on it, and how much room it has."""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+from service.errors import StartRefused, StorageFull
+
+LOCK_NAME = "service.lock"
+RUNNING_NAME = "service.json"
+MINIMUM_FREE_BYTES = 300 * 1024**2
+"""A weight pool, the graphs and the database of a first study take about 200 MB."""
+
+
+@dataclass(frozen=True)
+class RunningService:
+    """Where the service of a data folder listens."""
+
+    pid: int
+    host: str
+    port: int
+    version: str
+
+    @property
+    def url(self) -> str:
+        """Base URL."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+
+class DataFolderLock:
+    """Exclusive use of a data folder; the kernel lets go of it when the process ends, however it ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._file: IO[str] | None = None
+
+    def acquire(self) -> None:
+        """Take the lock or raise StartRefused naming who has it."""
+        file = _open_lock(self.folder)
+        if not _try_lock(file):
+            running = read_running(self.folder)
+            where = f" at {running.url} (process {running.pid})" if running else ""
+            raise StartRefused(
+                f"a service runs on this data folder already{where}",
+                field=str(self.folder),
+                hint="use it, stop it, or choose another folder with --data-folder",
+                code="data-folder-in-use",
+            )
+        self._file = file
+
+    def announce(self, running: RunningService) -> None:
+        """Write where the service listens, atomically."""
+        path = self.folder / RUNNING_NAME
+        temporary = path.with_suffix(".writing")
+        temporary.write_text(json.dumps(asdict(running)), encoding="utf-8")
+        temporary.replace(path)
+
+    def release(self) -> None:
+        """Withdraw the announcement and let go."""
+        (self.folder / RUNNING_NAME).unlink(missing_ok=True)
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def read_running(folder: Path) -> RunningService | None:
+    """Read the announcement, whoever wrote it and whether or not it still runs."""
+    try:
+        return RunningService(**json.loads((folder / RUNNING_NAME).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def find_running(folder: Path, settle_s: float = 3.0) -> RunningService | None:
+    """Find the live service of a folder: the lock is held. A service that is just starting is waited for."""
+    deadline = time.monotonic() + settle_s
+    while _is_locked(folder):
+        running = read_running(folder)
+        if running is not None:
+            return running
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(0.1)
+    return None
+
+
+def prepare(folder: Path) -> None:
+    """Create the folder; raise StartRefused or StorageFull in one line where that can't work."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        free_bytes = shutil.disk_usage(folder).free
+        writable = os.access(folder, os.W_OK)
+    except OSError as error:
+        raise _folder_error(folder, error) from None
+    if not writable:
+        raise StartRefused(
+            "this folder can't be written", field=str(folder), hint="choose another --data-folder"
+        )
+    if free_bytes < MINIMUM_FREE_BYTES:
+        raise StorageFull(
+            f"only {free_bytes // 1024**2} MB are free, {MINIMUM_FREE_BYTES // 1024**2} MB are needed",
+            field=str(folder),
+            hint="free some space or choose another --data-folder",
+        )
+
+
+def _folder_error(folder: Path, error: OSError) -> StartRefused | StorageFull:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return StorageFull("the disk is full", field=str(folder), hint="free some space")
+    reason = error.strerror or str(error)
+    return StartRefused(f"can't be created: {reason}", field=str(folder), hint="choose another --data-folder")
+
+
+def _open_lock(folder: Path) -> IO[str]:
+    return (folder / LOCK_NAME).open("a+", encoding="utf-8")
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return False
+    return True
+
+
+def _is_locked(folder: Path) -> bool:
+    if not (folder / LOCK_NAME).is_file():
+        return False
+    file = _open_lock(folder)
+    if not _try_lock(file):
+        return True
+    file.close()
+    return False

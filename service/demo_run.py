@@ -1,0 +1,97 @@
+"""Run the demo: a service if none is running, one study, its progress, its report."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from reports.terminal import front_table
+from rich.console import Console
+
+from reports.encoding import report_from_dict
+from reports.rows import StudyReport
+from service.api.schemas import StudyOut
+from service.client import Client
+from service.commands.study import read_file
+from service.demo_service import DemoService
+from service.errors import ServiceError
+from service.settings import Settings
+from service.study_document import read_document
+from service.study_watch import watch_study
+
+REPEATED_CANDIDATES = 12
+SEED_STEP = 1
+
+
+@dataclass(frozen=True)
+class DemoWishes:
+    """What the command line asked for."""
+
+    study: Path | None
+    keep: bool
+    repeat: bool
+    fresh: bool
+    out: Path | None
+
+
+def run_demo(settings: Settings, wishes: DemoWishes) -> None:
+    """Serve ▸ submit ▸ watch ▸ report; interrupted, the next run goes on where this one stopped."""
+    console = Console()
+    document = read_file(wishes.study) if wishes.study else packaged_study()
+    with DemoService(settings, wishes.keep, console) as service, Client(service.url) as client:
+        study = _submit(client, document, wishes)
+        console.print(f"study {study.name}: watch it at {service.url}{study.page}")
+        if wishes.repeat:
+            client.repeat(study.name, REPEATED_CANDIDATES)
+        try:
+            ended = watch_study(client, study.name, console)
+        except KeyboardInterrupt:
+            console.print("interrupted; nothing that was measured is lost: the next run goes on from here")
+            raise
+        _show_end(
+            client, ended, wishes.out or settings.data_folder / "reports" / f"{study.name}.html", console
+        )
+        service.say_how_it_goes_on(study.page)
+    if ended.state != "finished":
+        raise ServiceError(f"the study {ended.name} {ended.state}: {ended.detail}")
+
+
+def packaged_study() -> str:
+    """Read the pocket study that ships with the package."""
+    return (resources.files("service.examples") / "pocket.yaml").read_text(encoding="utf-8")
+
+
+def _submit(client: Client, document: str, wishes: DemoWishes) -> StudyOut:
+    if wishes.fresh:
+        document = _renamed(client, document)
+    key = f"demo-{hashlib.sha256(document.encode()).hexdigest()[:32]}"
+    return client.submit_study(document, key)
+
+
+def _renamed(client: Client, document: str) -> str:
+    """Give the study the next free name, and a seed that no earlier one had."""
+    values = read_document(document)
+    name, taken = str(values.get("study", "study")), {study.name for study in client.studies()}
+    number = next(number for number in range(2, len(taken) + 3) if f"{name}-{number}" not in taken)
+    seed = values.get("seed", 0)
+    values["study"] = f"{name}-{number}" if name in taken else name
+    values["seed"] = seed + number * SEED_STEP if isinstance(seed, int) else seed
+    return json.dumps(values)
+
+
+def _show_end(client: Client, study: StudyOut, path: Path, console: Console) -> None:
+    report = report_from_dict(client.report(study.name))
+    console.print(front_table(report))
+    _show_repeats(report, console)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    client.save_report_html(study.name, path)
+    console.print(f"report: {path}", soft_wrap=True)
+
+
+def _show_repeats(report: StudyReport, console: Console) -> None:
+    for row in report.repeatability:
+        console.print(
+            f"measured again ({row.n}): {row.label} {row.kind}: rank correlation {row.rank_correlation:.3f}, "
+            f"median difference {row.median_difference:.1%}"
+        )

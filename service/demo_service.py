@@ -1,0 +1,123 @@
+"""The service behind the demo: the one that runs already, or one that the demo starts."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from rich.console import Console
+
+from service.child_process import ChildProcess
+from service.client import Client
+from service.data_folder import find_running, prepare, read_running
+from service.errors import StartRefused
+from service.settings import Settings
+
+START_S = 120.0
+POLL_S = 0.2
+
+
+class DemoService:
+    """A context: inside it a service answers at `url`."""
+
+    def __init__(self, settings: Settings, keep: bool, console: Console) -> None:
+        self.settings = settings
+        self.keep = keep
+        self.console = console
+        self.url = ""
+        self._child: ChildProcess | None = None
+        self._kept: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        prepare(self.settings.data_folder)
+        running = find_running(self.settings.data_folder)
+        if running is not None:
+            self.url = running.url
+            return self
+        self._start()
+        try:
+            self.url = self._wait_until_up()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the service that the demo started, unless it is to be kept."""
+        if self._child is not None:
+            self._child.stop(grace_s=20.0)
+
+    def say_how_it_goes_on(self, page: str) -> None:
+        """Print where the live page is, and for how long."""
+        if self._child is None:
+            self.console.print(f"live page: {self.url}{page} (the service keeps running)", soft_wrap=True)
+        else:
+            self.console.print(f"live page: run `loopfront up`, then open {self.url}{page}", soft_wrap=True)
+
+    @property
+    def _log_path(self) -> Path:
+        return self.settings.data_folder / "service.log"
+
+    def _start(self) -> None:
+        self.console.print("starting the service and the agent (the first time the runner is built)")
+        arguments = _up_arguments(self.settings)
+        # A service of an earlier day must not be mistaken for the one that starts now.
+        (self.settings.data_folder / "service.json").unlink(missing_ok=True)
+        with self._log_path.open("wb") as log:
+            if self.keep:
+                self._kept = _detached(arguments, log)
+            else:
+                self._child = ChildProcess("service.cli", arguments, log=log)
+
+    def _wait_until_up(self) -> str:
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            running = read_running(self.settings.data_folder)
+            if running is not None:
+                with Client(running.url) as client:
+                    client.wait_until_up(START_S)
+                return running.url
+            if self._has_ended():
+                raise StartRefused(self._last_words(), code="start-failed")
+            time.sleep(POLL_S)
+        raise StartRefused("the service didn't come up", hint=f"see {self._log_path}")
+
+    def _has_ended(self) -> bool:
+        if self._kept is not None:
+            return self._kept.poll() is not None
+        return self._child is not None and self._child.exit_code is not None
+
+    def _last_words(self) -> str:
+        lines = self._log_path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        said = lines[-1] if lines else f"the service ended at once; see {self._log_path}"
+        return said.removeprefix("loopfront: ")
+
+
+def _up_arguments(settings: Settings) -> list[str]:
+    return [
+        "up",
+        "--data-folder",
+        str(settings.data_folder),
+        "--host",
+        settings.host,
+        "--port",
+        str(settings.port),
+    ]
+
+
+def _detached(arguments: Sequence[str], log: IO[bytes]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "service.cli", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )

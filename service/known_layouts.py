@@ -1,0 +1,101 @@
+"""Find the architecture that a user names: a reference model, a layout string, or a whole document."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from operators.architecture import Architecture
+from operators.errors import OperatorError
+from operators.notation import architecture_from_dict
+from operators.precision import Precision
+from operators.references import REFERENCES, reference
+from search.errors import SpaceError
+from search.scaling import free_space, scale_layout, scale_reference
+from search.space import Budget, SearchSpace
+from service.errors import BadInput, StudyFileError
+
+DEFAULT_PARAMETERS = 60_000_000
+DEFAULT_PRECISION = Precision()
+
+
+@dataclass(frozen=True)
+class NamedArchitecture:
+    """An architecture with the name it goes by, and how it differs from the original that the name means."""
+
+    label: str
+    architecture: Architecture
+    adaptations: tuple[str, ...] = ()
+
+
+def reference_at_budget(name: str, place: str, space: SearchSpace, budget: Budget) -> NamedArchitecture:
+    """Scale a reference model to a study's budget; `place` is where the study file names it."""
+    if name not in REFERENCES:
+        raise StudyFileError(f"unknown reference {name!r}", field=place, hint=_reference_hint(name))
+    try:
+        scaled = scale_reference(reference(name), space, budget)
+    except (SpaceError, OperatorError) as error:
+        raise StudyFileError(
+            f"{name!r} can't be scaled to the budget", field=place, hint=str(error)
+        ) from None
+    return NamedArchitecture(name, scaled.architecture, scaled.adaptations)
+
+
+def at_budget(layout: str, place: str, space: SearchSpace, budget: Budget) -> NamedArchitecture:
+    """Build a layout at a study's budget; `place` is where it was given."""
+    try:
+        return NamedArchitecture(layout, scale_layout(layout, space, budget))
+    except (SpaceError, OperatorError) as error:
+        raise StudyFileError(
+            f"{layout!r} can't be built in this space", field=place, hint=str(error)
+        ) from None
+
+
+def from_document(document: Mapping[str, Any], place: str) -> NamedArchitecture:
+    """Read a whole architecture as `Architecture.to_dict` writes it."""
+    try:
+        architecture = architecture_from_dict(document)
+    except (OperatorError, TypeError, ValueError, AttributeError) as error:
+        raise BadInput("this isn't an architecture", field=place, hint=str(error)) from None
+    return NamedArchitecture(architecture.layout, architecture)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large a layout is to be built outside a study."""
+
+    parameters: int | None
+    vocabulary: int
+    embedding_ratio: float | None
+
+
+def named(name: str, scale: Scale, precision: Precision = DEFAULT_PRECISION) -> NamedArchitecture:
+    """Find a reference at its own size, or scaled where a size is given; anything else is a layout string."""
+    if name in REFERENCES:
+        return _reference(name, scale, precision)
+    if name != name.upper() or not name.isalpha():
+        raise BadInput(f"unknown reference {name!r}", field="reference", hint=_reference_hint(name))
+    parameters = scale.parameters or DEFAULT_PARAMETERS
+    try:
+        space = free_space(name, scale.vocabulary, precision)
+        return NamedArchitecture(name, scale_layout(name, space, Budget(parameters), scale.embedding_ratio))
+    except (SpaceError, OperatorError) as error:
+        raise BadInput(f"{name!r} can't be built", field="layout", hint=str(error)) from None
+
+
+def _reference(name: str, scale: Scale, precision: Precision) -> NamedArchitecture:
+    original = reference(name)
+    if scale.parameters is None:
+        return NamedArchitecture(name, original)
+    try:
+        space = free_space(original.layout, scale.vocabulary, precision)
+        scaled = scale_reference(original, space, Budget(scale.parameters))
+    except (SpaceError, OperatorError) as error:
+        raise BadInput(f"{name!r} can't be scaled", field="parameters", hint=str(error)) from None
+    return NamedArchitecture(name, scaled.architecture, scaled.adaptations)
+
+
+def _reference_hint(name: str) -> str:
+    near = difflib.get_close_matches(name, REFERENCES, n=1, cutoff=0.5)
+    layout = "; or give a layout such as CCACCA"
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(REFERENCES)}{layout}"

@@ -1,0 +1,60 @@
+"""The rules of leases as pure functions: who may report, what is retried, when a lease ends."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+MAXIMUM_ATTEMPTS = 3
+MAXIMUM_EXPIRIES = 10
+"""A job whose leases expire this often (it may take its host down each time) is given up as DeviceLost."""
+
+RETRY_DELAYS_S = (5.0, 30.0)
+
+CANDIDATE_FAULTS = frozenset({"out_of_memory", "unsupported", "timed_out"})
+FINAL_KINDS = CANDIDATE_FAULTS | {"measured", "wrong_output"}
+RETRIED_KINDS = frozenset({"not_ready", "throttled", "runner_fault", "device_lost"})
+
+Verdict = Literal["store", "superseded", "already-stored", "never-granted"]
+
+
+@dataclass(frozen=True)
+class Final:
+    """The outcome stands; the job is done."""
+
+
+@dataclass(frozen=True)
+class RetryAfter:
+    """The job goes back to waiting and may be leased again after `delay_s`."""
+
+    delay_s: float
+
+
+def judge_result(token: int, newest_token: int, token_has_result: bool, job_is_done: bool) -> Verdict:
+    """Say whether a result under `token` counts; expiry alone never refuses a finished measurement."""
+    if token < 1 or token > newest_token:
+        return "never-granted"
+    if token_has_result or job_is_done:
+        return "already-stored"
+    return "superseded" if token < newest_token else "store"
+
+
+def holds_lease(token: int, newest_token: int, job_is_leased: bool) -> bool:
+    """Say whether `token` may be extended by a heartbeat: the newest one, expired or not, of a leased job."""
+    return job_is_leased and token == newest_token
+
+
+def next_step(kind: str, attempts_reported: int) -> Final | RetryAfter:
+    """Decide after an outcome of `kind`, the `attempts_reported`-th that was reported for this job."""
+    if kind in FINAL_KINDS or attempts_reported >= MAXIMUM_ATTEMPTS:
+        return Final()
+    return RetryAfter(RETRY_DELAYS_S[min(attempts_reported, len(RETRY_DELAYS_S)) - 1])
+
+
+def is_grantable(expires_at: datetime | None, now: datetime) -> bool:
+    """Say whether nobody holds a live lease."""
+    return expires_at is None or expires_at <= now
+
+
+def expiry(now: datetime, lease_seconds: float) -> datetime:
+    """When a lease granted or extended at `now` ends."""
+    return now + timedelta(seconds=lease_seconds)

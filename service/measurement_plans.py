@@ -1,0 +1,191 @@
+"""Translate an architecture under given conditions into a measurement plan and its cache key."""
+
+import hashlib
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from devices.plan import (
+    MeasurementPlan,
+    ModelFiles,
+    OutputCheck,
+    PoolSection,
+    PoolSpec,
+    Protocol,
+    SentinelReference,
+    StateSpec,
+    Workload,
+)
+from operators.architecture import Architecture
+from operators.cost import parameters
+from operators.lowering import LoweredGraph, lower
+from operators.pool import Section
+from operators.precision import Precision
+from operators.reference_output import expected_logits
+from service.sentinel import SENTINEL_PRECISION, SENTINEL_VERSION, sentinel
+
+POOL_SEED = 1
+CHECK_PROMPT_TOKENS = 24
+CHECK_DECODE_TOKENS = 4
+CHECK_LOGITS = 64
+MINIMUM_COSINE = 0.98
+KEY_VERSION = "1"
+
+RUNTIME_FACTS = ("runtime", "runner")
+"""The device facts that a measurement depends on; another runtime or runner is another measurement."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a measurement is taken under, apart from the candidate and the device."""
+
+    workload: Workload
+    precision: Precision
+
+
+@dataclass(frozen=True)
+class DeviceTarget:
+    """A device as far as a measurement depends on it."""
+
+    device_id: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A device's quiet sentinel level, pinned by its id."""
+
+    calibration_id: str
+    reference: SentinelReference
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A candidate's graph with what the runner must know of it."""
+
+    files: ModelFiles
+    graph: LoweredGraph
+
+
+def lower_model(name: str, architecture: Architecture, precision: Precision, workload: Workload) -> Lowered:
+    """Lower an architecture for a workload; the weights stay a seed."""
+    graph = lower(architecture, _context_capacity(workload), precision, workload.batch)
+    files = ModelFiles(
+        name=name,
+        graph_sha256=graph.digest,
+        graph_bytes=len(graph.onnx_bytes),
+        pool=_pool(graph),
+        vocab_size=graph.vocab_size,
+        uses_sequence_lengths=graph.uses_sequence_lengths,
+        states=tuple(
+            StateSpec(each.input_name, each.output_name, tuple(each.shape), each.shared_buffer)
+            for each in graph.states
+        ),
+    )
+    return Lowered(files, graph)
+
+
+@lru_cache(maxsize=16)
+def lower_sentinel(workload: Workload) -> Lowered:
+    """Lower the sentinel for a workload, once."""
+    return lower_model("sentinel", sentinel(), SENTINEL_PRECISION, workload)
+
+
+def calibration_plan(conditions: Conditions) -> MeasurementPlan:
+    """Plan the measurement of the sentinel against itself."""
+    lowered = lower_sentinel(conditions.workload)
+    check = output_check(sentinel(), lowered.graph, SENTINEL_PRECISION)
+    protocol = _protocol(sentinel(), conditions.workload, processes=(3, 5))
+    return MeasurementPlan(lowered.files, lowered.files, conditions.workload, check, protocol, None)
+
+
+def candidate_plan(
+    architecture: Architecture, lowered: Lowered, conditions: Conditions, calibration: Calibration
+) -> MeasurementPlan:
+    """Plan the measurement of a candidate; computes what its output must be."""
+    return MeasurementPlan(
+        candidate=lowered.files,
+        sentinel=lower_sentinel(conditions.workload).files,
+        workload=conditions.workload,
+        check=output_check(architecture, lowered.graph, conditions.precision),
+        protocol=_protocol(architecture, conditions.workload, processes=(2, 4)),
+        sentinel_reference=calibration.reference,
+    )
+
+
+def output_check(architecture: Architecture, graph: LoweredGraph, precision: Precision) -> OutputCheck:
+    """Compute the logits that the graph must answer on tokens drawn from the architecture's digest."""
+    draw = random.Random(architecture.digest)
+    vocabulary = architecture.vocab_size
+    prompt = tuple(draw.randrange(vocabulary) for _ in range(CHECK_PROMPT_TOKENS))
+    decode = tuple(draw.randrange(vocabulary) for _ in range(CHECK_DECODE_TOKENS))
+    indices = tuple(sorted(draw.sample(range(vocabulary), CHECK_LOGITS)))
+    rows = expected_logits(architecture, graph, precision, POOL_SEED, prompt, decode, indices)
+    expected = tuple(tuple(float(value) for value in row) for row in rows)
+    return OutputCheck(prompt, decode, indices, expected, MINIMUM_COSINE)
+
+
+def cache_key(
+    files: ModelFiles, conditions: Conditions, target: DeviceTarget, calibration_id: str | None
+) -> str:
+    """Name a measurement by everything that it depends on; None means the calibration itself."""
+    parts = {
+        "version": KEY_VERSION,
+        "graph": files.graph_sha256,
+        "pool": files.pool.digest,
+        "workload": workload_to_dict(conditions.workload),
+        "precision": conditions.precision.label if calibration_id else SENTINEL_PRECISION.label,
+        "sentinel": SENTINEL_VERSION,
+        "device": target.device_id,
+        "runtime": {name: target.facts.get(name) for name in RUNTIME_FACTS},
+        "profile": "as-shipped",
+        "calibration": calibration_id,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def workload_to_dict(workload: Workload) -> dict[str, int]:
+    """Write a workload as plain JSON values."""
+    return {
+        "prompt_tokens": workload.prompt_tokens,
+        "context_tokens": workload.context_tokens,
+        "generate_tokens": workload.generate_tokens,
+        "batch": workload.batch,
+        "threads": workload.threads,
+    }
+
+
+def _context_capacity(workload: Workload) -> int:
+    # The runner's decode steps cycle through context + 1 .. context + generate; the check has a short prompt.
+    deepest_decode = workload.context_tokens + workload.generate_tokens
+    deepest_check = CHECK_PROMPT_TOKENS + CHECK_DECODE_TOKENS
+    return max(deepest_decode, workload.prompt_tokens + 1, deepest_check)
+
+
+def _pool(graph: LoweredGraph) -> PoolSpec:
+    return PoolSpec(POOL_SEED, tuple(_section(each) for each in graph.sections))
+
+
+def _section(section: Section) -> PoolSection:
+    source = section.source
+    return PoolSection(source.kind, section.count, source.low, source.high)  # type: ignore[arg-type]
+
+
+def _protocol(architecture: Architecture, workload: Workload, processes: tuple[int, int]) -> Protocol:
+    millions = parameters(architecture).total / 1e6
+    # A 60 M candidate's process takes 4 s; this leaves a machine that is ten times slower its time.
+    deadline_s = 60.0 + millions * workload.prompt_tokens / 256
+    return Protocol(
+        profile="as-shipped",
+        minimum_processes=processes[0],
+        maximum_processes=processes[1],
+        blocks=12,
+        decode_steps_per_block=4,
+        prefills_per_process=4,
+        half_width_target=0.04,
+        deadline_s=deadline_s,
+        memory_limit_bytes=None,
+    )

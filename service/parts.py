@@ -1,0 +1,29 @@
+"""The parts that requests and the search loop share: settings, database, blobs, bell and cache."""
+
+from dataclasses import dataclass
+
+from service.bell import Bell
+from service.measured_cache import MeasuredCache
+from service.migrations.upgrade import upgrade
+from service.settings import Settings
+from service.store.blobs import Blobs
+from service.store.database import Database
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One per process."""
+
+    settings: Settings
+    database: Database
+    blobs: Blobs
+    bell: Bell
+    measured: MeasuredCache
+
+
+def open_parts(settings: Settings) -> Parts:
+    """Open the data folder's database at the newest schema, and its blobs."""
+    settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    database = Database(settings.resolved_database_url)
+    upgrade(database)
+    return Parts(settings, database, Blobs(settings.blob_folder), Bell(), MeasuredCache())

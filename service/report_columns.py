@@ -1,0 +1,61 @@
+"""The columns of a study's report: its objectives first, then whatever else is known of each candidate."""
+
+from devices.plan import Workload
+from reports.rows import MetricColumn
+from search.objective import METRICS, Metric
+from service.quality_scores import PROXY_NOTES
+from service.study_file import StudyDefinition
+
+
+def columns_of(definition: StudyDefinition) -> tuple[MetricColumn, ...]:
+    """List a study's metrics, objectives first and in their order."""
+    chosen = [(each.metric, each.target) for each in definition.objectives]
+    bounded = [(each.metric, each.target) for each in definition.constraints]
+    others = [
+        (metric, target.name if metric.needs_target else None)
+        for metric in METRICS.values()
+        for target in definition.targets
+    ]
+    wanted = list(dict.fromkeys([*chosen, *bounded, *others]))
+    several = len(definition.targets) > 1
+    return tuple(
+        _column(metric, target, definition.workload, (metric, target) in chosen, several)
+        for metric, target in wanted
+    )
+
+
+def measured_columns(target: str, workload: Workload) -> tuple[MetricColumn, ...]:
+    """List the metrics of one architecture measured on its own."""
+    columns = [
+        _column(metric, target if metric.needs_target else None, workload, True, False)
+        for metric in METRICS.values()
+    ]
+    return tuple(columns)
+
+
+def _column(
+    metric: Metric, target: str | None, workload: Workload, is_objective: bool, several: bool
+) -> MetricColumn:
+    return MetricColumn(
+        name=f"{metric.name}@{target}" if target else metric.name,
+        label=f"{metric.label} ({target})" if target and several else metric.label,
+        unit=metric.unit,
+        direction=metric.direction,
+        digits=metric.digits,
+        is_objective=is_objective,
+        note=_note(metric, workload),
+        is_proxy=metric.name in PROXY_NOTES,
+    )
+
+
+def _note(metric: Metric, workload: Workload) -> str:
+    threads = f"{workload.threads} thread" + ("s" if workload.threads > 1 else "")
+    if metric.name in PROXY_NOTES:
+        return PROXY_NOTES[metric.name]
+    if metric.name.startswith("ttft"):
+        return f"Paired with the sentinel: prompt of {workload.prompt_tokens} tokens, {threads}."
+    if metric.name.startswith("tpot"):
+        return (
+            f"Paired with the sentinel: one decode step at a context of {workload.context_tokens}, {threads}."
+        )
+    return "The kernel's high-water mark in a process of its own, without the sentinel."

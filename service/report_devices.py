@@ -1,0 +1,97 @@
+"""The rows of a report that show devices, their calibration, and the sentinel's level through a session."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from devices.outcome import Measured
+from devices.summary import summarise
+from reports.rows import DeviceRow, SentinelPoint
+from service.measurement_desk import measured_of
+from service.store.rows import CalibrationRow, MeasurementRow
+from service.store.rows import DeviceRow as StoredDevice
+
+SHOWN_FACTS = {
+    "processor": "processor",
+    "cores": "cores",
+    "is_virtual_machine": "virtual machine",
+    "memory_bytes": "memory",
+    "caches": "caches",
+    "system": "system",
+    "kernel": "kernel",
+    "architecture": "architecture",
+}
+
+
+def device_row(
+    device: StoredDevice, target: str, calibration: CalibrationRow | None, measurement: MeasurementRow | None
+) -> DeviceRow:
+    """Show a device as a target of a study."""
+    reference: Mapping[str, float] = calibration.reference if calibration else {}
+    return DeviceRow(
+        name=device.name,
+        target=target,
+        facts=_facts(device.facts),
+        calibration=_calibration(calibration, measurement),
+        sentinel_prefill_ms=reference.get("prefill_ms"),
+        sentinel_decode_ms=reference.get("decode_ms"),
+    )
+
+
+def sentinel_points(measurements: Iterable[tuple[str, str, Measured]]) -> tuple[SentinelPoint, ...]:
+    """Show the sentinel's own level in each measurement, given as (label, target, measured) in their order."""
+    return tuple(
+        SentinelPoint(
+            order=order,
+            label=label,
+            prefill_ms=summarise(measured.prefill).sentinel_p50_ms,
+            decode_ms=summarise(measured.decode).sentinel_p50_ms,
+            temperature_c=_temperature(measured.passport),
+            target=target,
+        )
+        for order, (label, target, measured) in enumerate(measurements, start=1)
+    )
+
+
+def _facts(facts: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        label: _text(name, facts[name]) for name, label in SHOWN_FACTS.items() if facts.get(name) is not None
+    }
+
+
+def _text(name: str, value: object) -> str:
+    if name.endswith("_bytes") and isinstance(value, int):
+        return f"{value / 1e9:.1f} GB"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return str(value)
+
+
+def _calibration(row: CalibrationRow | None, measurement: MeasurementRow | None) -> dict[str, str]:
+    if row is None:
+        return {"state": "not calibrated yet"}
+    reference = row.reference
+    shown = {
+        "sentinel version": row.sentinel_version,
+        "taken at": row.created_at.isoformat(timespec="seconds"),
+        "prefill": f"{reference['prefill_ms']:.1f} ms, spread {reference['prefill_log_spread']:.1%}",
+        "decode": f"{reference['decode_ms']:.2f} ms, spread {reference['decode_log_spread']:.1%}",
+    }
+    measured = measured_of(measurement) if measurement is not None else None
+    return shown | (_self_check(measured) if measured is not None else {})
+
+
+def _self_check(measured: Measured) -> dict[str, str]:
+    """The sentinel against itself: its paired ratio should be 1."""
+    prefill, decode = summarise(measured.prefill), summarise(measured.decode)
+    return {
+        "self-check prefill": f"{prefill.ratio_median:.3f} ± {prefill.ratio_half_width:.1%}",
+        "self-check decode": f"{decode.ratio_median:.3f} ± {decode.ratio_half_width:.1%}",
+    }
+
+
+def _temperature(passport: Mapping[str, Any]) -> float | None:
+    after = passport.get("conditions", {}).get("after", {})
+    temperature = after.get("temperature_c")
+    return float(temperature) if temperature is not None else None

@@ -1,0 +1,77 @@
+"""Lead one measurement request: calibrate its device, order the measurement, close it."""
+
+import threading
+
+from devices.plan import Workload
+from operators.notation import architecture_from_dict
+from operators.precision import Precision
+from service.measurement_desk import Answered, MeasurementDesk, Order, Pending, Refused, device_target
+from service.measurement_plans import Calibration, Conditions
+from service.parts import Parts
+from service.store import requests
+from service.store.agents import Devices
+from service.store.jobs import DONE, Jobs
+from service.store.requests import MeasurementRequests
+from service.store.rows import MeasurementRequestRow
+from service.store.trials import Candidates
+
+
+def step_request(parts: Parts, request_id: str, stop: threading.Event) -> bool:
+    """Do the next thing for a request; False when it waits for its device."""
+    with parts.database.read() as session:
+        row = MeasurementRequests(session).get(request_id)
+    if row.job_id is None:
+        return _order(parts, row, MeasurementDesk(parts, stop))
+    return _close_if_answered(parts, row)
+
+
+def conditions_of(row: MeasurementRequestRow) -> Conditions:
+    """Read the conditions that a request names."""
+    return Conditions(Workload(**row.conditions["workload"]), Precision(**row.conditions["precision"]))
+
+
+def _order(parts: Parts, row: MeasurementRequestRow, desk: MeasurementDesk) -> bool:
+    conditions = conditions_of(row)
+    with parts.database.read() as session:
+        target = device_target(Devices(session).get(row.device_id))
+        architecture = architecture_from_dict(Candidates(session).get(row.candidate_digest).architecture)
+    calibration = desk.calibrate(target, conditions.workload, None, row.created_at)
+    if isinstance(calibration, Refused):
+        _end(parts, row.id, requests.FAILED, calibration.detail)
+        return True
+    if not isinstance(calibration, Calibration):
+        return False
+    order = Order(architecture, conditions, target, calibration, "single", None, row.fresh)
+    _attach(parts, row.id, calibration, desk.order(order))
+    return True
+
+
+def _attach(parts: Parts, request_id: str, calibration: Calibration, found: Answered | Pending) -> None:
+    with parts.database.write() as session:
+        row = MeasurementRequests(session).get(request_id)
+        row.calibration_id = calibration.calibration_id
+        row.state = requests.RUNNING
+        if isinstance(found, Answered):
+            row.measurement_id = found.measurement_id
+            MeasurementRequests(session).end(request_id, requests.DONE)
+        else:
+            row.job_id = found.job_id
+
+
+def _close_if_answered(parts: Parts, row: MeasurementRequestRow) -> bool:
+    with parts.database.write() as session:
+        job = Jobs(session).get(row.job_id or "")
+        if job.state != DONE:
+            return False
+        stored = MeasurementRequests(session).get(row.id)
+        stored.measurement_id = job.measurement_id
+        if job.outcome == "measured":
+            MeasurementRequests(session).end(row.id, requests.DONE)
+        else:
+            MeasurementRequests(session).end(row.id, requests.FAILED, f"{job.outcome}: {job.detail}")
+    return True
+
+
+def _end(parts: Parts, request_id: str, state: str, detail: str) -> None:
+    with parts.database.write() as session:
+        MeasurementRequests(session).end(request_id, state, detail)

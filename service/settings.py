@@ -1,0 +1,59 @@
+"""Settings of the service, read from LOOPFRONT_ environment variables."""
+
+import os
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.errors import BadInput
+
+ENVIRONMENT_PREFIX = "LOOPFRONT_"
+DEFAULT_PORT = 8765
+
+
+def default_data_folder() -> Path:
+    """Where state lives unless told otherwise: $XDG_DATA_HOME/loopfront, or ~/.local/share/loopfront."""
+    base = os.environ.get("XDG_DATA_HOME", "")
+    root = Path(base) if base else Path.home() / ".local" / "share"
+    return root / "loopfront"
+
+
+class Settings(BaseSettings):
+    """One frozen value that every part of the service is built from."""
+
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="ignore")
+
+    data_folder: Path = Field(default_factory=default_data_folder)
+    host: str = "127.0.0.1"
+    port: int = Field(default=DEFAULT_PORT, ge=0, le=65535)
+    lease_seconds: float = Field(default=30.0, ge=0.5, le=3600)
+    heartbeat_seconds: float = Field(default=10.0, ge=0.1, le=1200)
+    database_url: str = ""
+    body_limit_bytes: int = Field(default=2 * 1024**2, ge=1024)
+    result_limit_bytes: int = Field(default=32 * 1024**2, ge=1024)
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database in use: the one that was set, or a SQLite file in the data folder."""
+        return self.database_url or f"sqlite:///{self.data_folder / 'loopfront.sqlite'}"
+
+    @property
+    def blob_folder(self) -> Path:
+        """Where graphs lie, by digest."""
+        return self.data_folder / "blobs"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the environment; `overrides` (command-line options that were given) win."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # pydantic checks each value
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise BadInput(
+            f"{first['msg']} (got {first['input']!r})",
+            field=name,
+            hint=f"mend the option or the variable {ENVIRONMENT_PREFIX}{name.upper()}",
+        ) from None

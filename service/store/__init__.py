@@ -1,0 +1,1 @@
+"""Where state lives: rows, one repository per resource, and blobs on disk."""

@@ -1,0 +1,58 @@
+"""Content-addressed blobs on disk, written atomically."""
+
+import errno
+import hashlib
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from service.errors import NotFound, StorageFull
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class Blobs:
+    """A folder of files named by the sha256 of their content; a file that is there is whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def put(self, content: bytes) -> str:
+        """Store `content` unless it is there; return its digest."""
+        digest = hashlib.sha256(content).hexdigest()
+        path = self._path(digest)
+        if path.exists():
+            return digest
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_atomically(path, content)
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise StorageFull(
+                    f"no space is left for {path}", hint="free some space and try again"
+                ) from error
+            raise
+        return digest
+
+    def path(self, digest: str) -> Path:
+        """Find a stored blob; NotFound if there is none, or if `digest` isn't one."""
+        if not _DIGEST.fullmatch(digest) or not self._path(digest).is_file():
+            raise NotFound(f"there is no blob {digest[:80]!r}", field="sha256")
+        return self._path(digest)
+
+    def _path(self, digest: str) -> Path:
+        return self.folder / digest[:2] / digest
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,266 @@
+"""Measurement jobs: created once, leased under growing tokens, answered once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from service import leases
+from service.errors import NotFound, ResultRefused
+from service.store.database import database_now
+from service.store.identifiers import new_id
+from service.store.measurements import Measurements
+from service.store.rows import AttemptRow, DeviceRow, EvidenceRow, JobRow, MeasurementRow
+
+WAITING, LEASED, DONE, CANCELLED = "waiting", "leased", "done", "cancelled"
+
+_REFUSALS = {
+    "superseded": "the job was granted again under a newer token",
+    "already-stored": "a result of this job is stored already",
+    "never-granted": "this token was never granted for this job",
+}
+
+
+@dataclass(frozen=True)
+class JobDraft:
+    """What a new job is to measure, where and why."""
+
+    device_id: str
+    study_id: str | None
+    purpose: str
+    cache_key: str
+    plan: Mapping[str, Any]
+    priority: int = 0
+    bypasses_cache: bool = False
+
+
+class Jobs:
+    """Queries about jobs, and the lease transaction."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def get(self, job_id: str) -> JobRow:
+        """Read one job."""
+        row = self.session.get(JobRow, job_id)
+        if row is None:
+            raise NotFound(f"there is no job {job_id!r}", field="job_id")
+        return row
+
+    def create(self, draft: JobDraft) -> JobRow:
+        """Put a job on its device's list."""
+        now = database_now(self.session)
+        row = JobRow(
+            id=new_id("job"),
+            device_id=draft.device_id,
+            study_id=draft.study_id,
+            purpose=draft.purpose,
+            cache_key=draft.cache_key,
+            bypasses_cache=draft.bypasses_cache,
+            plan=dict(draft.plan),
+            priority=draft.priority,
+            state=WAITING,
+            token=0,
+            not_before=now,
+            created_at=now,
+            outcome="",
+            detail="",
+        )
+        self.session.add(row)
+        self.session.flush()
+        return row
+
+    def open_with_key(self, cache_key: str) -> JobRow | None:
+        """Find a job under way whose measurement will answer `cache_key`."""
+        query = select(JobRow).where(
+            JobRow.cache_key == cache_key,
+            JobRow.state.in_((WAITING, LEASED)),
+            JobRow.bypasses_cache.is_(False),
+        )
+        return self.session.scalar(query.limit(1))
+
+    def latest_with_key(self, cache_key: str) -> JobRow | None:
+        """Find the newest job that was to answer `cache_key`, whatever became of it."""
+        query = select(JobRow).where(
+            JobRow.cache_key == cache_key, JobRow.state != CANCELLED, JobRow.bypasses_cache.is_(False)
+        )
+        return self.session.scalar(query.order_by(JobRow.created_at.desc()).limit(1))
+
+    def attempts(self, job_id: str) -> Sequence[AttemptRow]:
+        """List a job's attempts in the order of their tokens."""
+        query = select(AttemptRow).where(AttemptRow.job_id == job_id).order_by(AttemptRow.token)
+        return self.session.scalars(query).all()
+
+    def lease(self, agent_id: str, device_ids: Sequence[str], lease_seconds: float) -> JobRow | None:
+        """Grant the next job of one of these idle devices under a new token, or nothing."""
+        now = database_now(self.session)
+        for device_id in device_ids:
+            job = self._next_job(agent_id, device_id, now)
+            if job is not None:
+                self._grant(job, agent_id, now, lease_seconds)
+                return job
+        return None
+
+    def heartbeat(self, job_id: str, token: int, lease_seconds: float) -> datetime:
+        """Extend the lease; ResultRefused when a newer token was granted or the job has ended."""
+        job = self._locked(job_id)
+        if not leases.holds_lease(token, job.token, job.state == LEASED):
+            raise ResultRefused("this lease is over", field="token", hint="stop this measurement")
+        job.lease_expires_at = leases.expiry(database_now(self.session), lease_seconds)
+        return job.lease_expires_at
+
+    def release(self, job_id: str, token: int, reason: str) -> None:
+        """Give a job back unmeasured; a lease that is over already is left as it is."""
+        job = self._locked(job_id)
+        if not leases.holds_lease(token, job.token, job.state == LEASED):
+            return
+        self._end_attempt(job_id, token, "released", "", reason, "")
+        self._back_to_waiting(job, database_now(self.session))
+
+    def end_leases_of(self, agent_id: str) -> None:
+        """Let the leases of an agent that started anew end now: nobody is measuring under them."""
+        now = database_now(self.session)
+        for job in self.session.scalars(
+            select(JobRow).where(JobRow.agent_id == agent_id, JobRow.state == LEASED)
+        ):
+            job.lease_expires_at = now
+
+    def report(self, job_id: str, token: int, outcome: Mapping[str, Any]) -> MeasurementRow | None:
+        """Store a result if the rules allow; ResultRefused otherwise (the caller keeps the evidence)."""
+        job = self._locked(job_id)
+        attempt = self._attempt(job_id, token)
+        has_result = attempt is not None and attempt.ended_by == "result"
+        verdict = leases.judge_result(token, job.token, has_result, job.state == DONE)
+        if verdict != "store":
+            raise ResultRefused(_REFUSALS[verdict], field="token", code=verdict)
+        return self._store(job, token, outcome)
+
+    def keep_evidence(self, job_id: str, token: int, code: str, outcome: Mapping[str, Any]) -> None:
+        """Keep a refused result whole."""
+        now = database_now(self.session)
+        row = EvidenceRow(
+            id=new_id("evidence"),
+            job_id=job_id,
+            token=token,
+            code=code,
+            outcome=dict(outcome),
+            created_at=now,
+        )
+        self.session.add(row)
+
+    def evidence(self, job_id: str) -> Sequence[EvidenceRow]:
+        """List what was refused for a job."""
+        query = select(EvidenceRow).where(EvidenceRow.job_id == job_id).order_by(EvidenceRow.created_at)
+        return self.session.scalars(query).all()
+
+    def cancel_of_study(self, study_id: str) -> None:
+        """Take a study's waiting jobs off the lists; one being measured may still report."""
+        query = select(JobRow).where(JobRow.study_id == study_id, JobRow.state == WAITING)
+        for job in self.session.scalars(query):
+            job.state = CANCELLED
+            job.finished_at = database_now(self.session)
+
+    def _next_job(self, agent_id: str, device_id: str, now: datetime) -> JobRow | None:
+        # Locking the device first makes "one lease at a time" hold on PostgreSQL too, whoever asks.
+        owned = select(DeviceRow).where(DeviceRow.id == device_id, DeviceRow.agent_id == agent_id)
+        if self.session.scalar(owned.with_for_update(skip_locked=True)) is None:
+            return None
+        leased = select(JobRow).where(JobRow.device_id == device_id, JobRow.state == LEASED)
+        for job in self.session.scalars(leased):
+            if not leases.is_grantable(job.lease_expires_at, now):
+                return None
+            self._expire(job, now)
+        return self._first_waiting(device_id, now)
+
+    def _first_waiting(self, device_id: str, now: datetime) -> JobRow | None:
+        query = (
+            select(JobRow)
+            .where(JobRow.device_id == device_id, JobRow.state == WAITING, JobRow.not_before <= now)
+            .order_by(JobRow.priority.desc(), JobRow.created_at, JobRow.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        return self.session.scalar(query)
+
+    def _expire(self, job: JobRow, now: datetime) -> None:
+        self._end_attempt(job.id, job.token, "expired", "", "the lease expired without a report", "")
+        self._back_to_waiting(job, now)
+        expired = self._count_attempts(job.id, "expired")
+        if expired >= leases.MAXIMUM_EXPIRIES:
+            self._finish(job, "device_lost", f"the lease expired {expired} times without a report")
+        self.session.flush()
+
+    def _grant(self, job: JobRow, agent_id: str, now: datetime, lease_seconds: float) -> None:
+        job.state = LEASED
+        job.token += 1
+        job.agent_id = agent_id
+        job.lease_expires_at = leases.expiry(now, lease_seconds)
+        self.session.add(
+            AttemptRow(
+                id=new_id("attempt"),
+                job_id=job.id,
+                token=job.token,
+                agent_id=agent_id,
+                granted_at=now,
+                ended_by="",
+                outcome="",
+                reason="",
+                log="",
+            )
+        )
+        self.session.flush()
+
+    def _store(self, job: JobRow, token: int, outcome: Mapping[str, Any]) -> MeasurementRow | None:
+        kind = str(outcome["kind"])
+        reason, log = str(outcome.get("reason", "")), str(outcome.get("log", ""))
+        self._end_attempt(job.id, token, "result", kind, reason, log)
+        step = leases.next_step(kind, self._count_attempts(job.id, "result"))
+        if isinstance(step, leases.RetryAfter):
+            job.detail = reason
+            self._back_to_waiting(job, database_now(self.session) + timedelta(seconds=step.delay_s))
+            return None
+        measurement = Measurements(self.session).add(job, kind, outcome)
+        job.measurement_id = measurement.id
+        self._finish(job, kind, reason)
+        return measurement
+
+    def _finish(self, job: JobRow, kind: str, detail: str) -> None:
+        job.state = DONE
+        job.outcome = kind
+        job.detail = detail
+        job.lease_expires_at = None
+        job.finished_at = database_now(self.session)
+
+    def _back_to_waiting(self, job: JobRow, not_before: datetime) -> None:
+        job.state = WAITING
+        job.lease_expires_at = None
+        job.not_before = not_before
+
+    def _end_attempt(
+        self, job_id: str, token: int, ended_by: str, outcome: str, reason: str, log: str
+    ) -> None:
+        attempt = self._attempt(job_id, token)
+        assert attempt is not None, "every token has its attempt"
+        attempt.ended_at = database_now(self.session)
+        attempt.ended_by = ended_by
+        attempt.outcome = outcome
+        attempt.reason = reason
+        attempt.log = log
+        self.session.flush()
+
+    def _attempt(self, job_id: str, token: int) -> AttemptRow | None:
+        query = select(AttemptRow).where(AttemptRow.job_id == job_id, AttemptRow.token == token)
+        return self.session.scalar(query)
+
+    def _count_attempts(self, job_id: str, ended_by: str) -> int:
+        query = select(func.count()).where(AttemptRow.job_id == job_id, AttemptRow.ended_by == ended_by)
+        return self.session.scalar(query) or 0
+
+    def _locked(self, job_id: str) -> JobRow:
+        row = self.session.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())
+        if row is None:
+            raise NotFound(f"there is no job {job_id!r}", field="job_id")
+        return row

@@ -1,0 +1,274 @@
+"""The tables, as typed ORM rows."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, MetaData, String, Text, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+Json = dict[str, Any]
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime in Python, on databases with time zones and without."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Store UTC; SQLite keeps no zone."""
+        if value is None:
+            return None
+        in_utc = value.astimezone(UTC)
+        return in_utc.replace(tzinfo=None) if dialect.name == "sqlite" else in_utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give an aware value back."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Row(DeclarativeBase):
+    """Base of all rows."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012  # SQLAlchemy reads it from the class
+        str: String(200),
+        datetime: UtcDateTime(),
+        Json: JSON().with_variant(JSONB(), "postgresql"),
+        list[Any]: JSON().with_variant(JSONB(), "postgresql"),
+    }
+
+
+class AgentRow(Row):
+    """An agent: one process on a lab host, known by its identity."""
+
+    __tablename__ = "agents"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    identity: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    created_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
+
+
+class DeviceRow(Row):
+    """A device that an agent can reach."""
+
+    __tablename__ = "devices"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    identity: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    agent_id: Mapped[str] = mapped_column(ForeignKey("agents.id"))
+    kind: Mapped[str]
+    labels: Mapped[Json]
+    facts: Mapped[Json]
+    created_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
+
+
+class StudyRow(Row):
+    """A study: its document as it was submitted, and how far it is."""
+
+    __tablename__ = "studies"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    idempotency_key: Mapped[str | None] = mapped_column(unique=True)
+    document: Mapped[Json]
+    document_digest: Mapped[str]
+    state: Mapped[str] = mapped_column(index=True)
+    detail: Mapped[str] = mapped_column(Text)
+    reference_point: Mapped[list[Any] | None]
+    repeats_requested: Mapped[int]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class CandidateRow(Row):
+    """An architecture, once per digest."""
+
+    __tablename__ = "candidates"
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    layout: Mapped[str]
+    architecture: Mapped[Json]
+    created_at: Mapped[datetime]
+
+
+class TrialRow(Row):
+    """One trial of a study: a candidate, what became of it, and its values."""
+
+    __tablename__ = "trials"
+    __table_args__ = (UniqueConstraint("study_id", "number"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    study_id: Mapped[str] = mapped_column(ForeignKey("studies.id"), index=True)
+    number: Mapped[int]
+    kind: Mapped[str]
+    label: Mapped[str]
+    candidate_digest: Mapped[str] = mapped_column(ForeignKey("candidates.digest"), index=True)
+    parameters: Mapped[Json]
+    state: Mapped[str] = mapped_column(index=True)
+    outcome: Mapped[str]
+    detail: Mapped[str] = mapped_column(Text)
+    observations: Mapped[Json]
+    work_seconds: Mapped[float]
+    hypervolume: Mapped[float | None]
+    created_at: Mapped[datetime]
+    launched_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class CalibrationRow(Row):
+    """The sentinel's quiet level on a device for one workload, runtime and runner."""
+
+    __tablename__ = "calibrations"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    cache_key: Mapped[str] = mapped_column(unique=True)
+    device_id: Mapped[str] = mapped_column(ForeignKey("devices.id"), index=True)
+    measurement_id: Mapped[str] = mapped_column(ForeignKey("measurements.id"))
+    sentinel_version: Mapped[str]
+    reference: Mapped[Json]
+    created_at: Mapped[datetime]
+
+
+class StudyTargetRow(Row):
+    """A target of a study: the device it means and the calibration that is pinned."""
+
+    __tablename__ = "study_targets"
+
+    study_id: Mapped[str] = mapped_column(ForeignKey("studies.id"), primary_key=True)
+    target: Mapped[str] = mapped_column(primary_key=True)
+    device_id: Mapped[str] = mapped_column(ForeignKey("devices.id"))
+    calibration_id: Mapped[str | None] = mapped_column(ForeignKey("calibrations.id"))
+
+
+class JobRow(Row):
+    """A measurement job: a plan for one device, leased to its agent under a growing token."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (Index("ix_jobs_device_state", "device_id", "state", "priority", "created_at"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    device_id: Mapped[str] = mapped_column(ForeignKey("devices.id"))
+    study_id: Mapped[str | None] = mapped_column(ForeignKey("studies.id"), index=True)
+    purpose: Mapped[str]
+    cache_key: Mapped[str] = mapped_column(index=True)
+    bypasses_cache: Mapped[bool]
+    plan: Mapped[Json]
+    priority: Mapped[int]
+    state: Mapped[str]
+    token: Mapped[int]
+    agent_id: Mapped[str | None] = mapped_column(ForeignKey("agents.id"))
+    lease_expires_at: Mapped[datetime | None]
+    not_before: Mapped[datetime]
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    outcome: Mapped[str]
+    detail: Mapped[str] = mapped_column(Text)
+    measurement_id: Mapped[str | None] = mapped_column(ForeignKey("measurements.id"))
+
+
+class AttemptRow(Row):
+    """One grant of a job's lease and how it ended, with the log of what ran."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (UniqueConstraint("job_id", "token"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
+    token: Mapped[int]
+    agent_id: Mapped[str] = mapped_column(ForeignKey("agents.id"))
+    granted_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    ended_by: Mapped[str]
+    outcome: Mapped[str]
+    reason: Mapped[str] = mapped_column(Text)
+    log: Mapped[str] = mapped_column(Text)
+
+
+class MeasurementRow(Row):
+    """A finished measurement with every raw sample; reused by its cache key."""
+
+    __tablename__ = "measurements"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    cache_key: Mapped[str | None] = mapped_column(unique=True)
+    job_id: Mapped[str] = mapped_column(unique=True)
+    device_id: Mapped[str] = mapped_column(ForeignKey("devices.id"), index=True)
+    kind: Mapped[str]
+    outcome: Mapped[Json]
+    created_at: Mapped[datetime]
+
+
+class TrialMeasurementRow(Row):
+    """Which job or stored measurement answers a trial on a target; round 0, and 1 and on for repeats."""
+
+    __tablename__ = "trial_measurements"
+    __table_args__ = (UniqueConstraint("trial_id", "target", "round"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    trial_id: Mapped[str] = mapped_column(ForeignKey("trials.id"))
+    target: Mapped[str]
+    round: Mapped[int]
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), index=True)
+    measurement_id: Mapped[str | None] = mapped_column(ForeignKey("measurements.id"))
+
+
+class MeasurementRequestRow(Row):
+    """A user's wish to measure one architecture, outside a study."""
+
+    __tablename__ = "measurement_requests"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    candidate_digest: Mapped[str] = mapped_column(ForeignKey("candidates.digest"))
+    device_id: Mapped[str] = mapped_column(ForeignKey("devices.id"))
+    conditions: Mapped[Json]
+    state: Mapped[str] = mapped_column(index=True)
+    detail: Mapped[str] = mapped_column(Text)
+    calibration_id: Mapped[str | None] = mapped_column(ForeignKey("calibrations.id"))
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
+    measurement_id: Mapped[str | None] = mapped_column(ForeignKey("measurements.id"))
+    fresh: Mapped[bool]
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class RecallScoreRow(Row):
+    """A recall score that was trained on demand, by pattern and recipe."""
+
+    __tablename__ = "recall_scores"
+
+    pattern: Mapped[str] = mapped_column(primary_key=True)
+    recipe: Mapped[str] = mapped_column(primary_key=True)
+    mean: Mapped[float]
+    sd: Mapped[float]
+    seeds: Mapped[int]
+    created_at: Mapped[datetime]
+
+
+class EvidenceRow(Row):
+    """A result that was refused, kept whole."""
+
+    __tablename__ = "evidence"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(index=True)
+    token: Mapped[int]
+    code: Mapped[str]
+    outcome: Mapped[Json]
+    created_at: Mapped[datetime]

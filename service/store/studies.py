@@ -1,0 +1,129 @@
+"""Studies and their targets."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from service.errors import Conflict, NotFound
+from service.store.database import database_now
+from service.store.identifiers import new_id
+from service.store.rows import StudyRow, StudyTargetRow
+
+WAITING, CALIBRATING, RUNNING, REPEATING = "waiting", "calibrating", "running", "repeating"
+FINISHED, CANCELLED, FAILED = "finished", "cancelled", "failed"
+ACTIVE = (WAITING, CALIBRATING, RUNNING, REPEATING)
+
+
+@dataclass(frozen=True)
+class StudyDraft:
+    """A study as it was submitted."""
+
+    name: str
+    document: Mapping[str, Any]
+    document_digest: str
+    idempotency_key: str | None
+
+
+class Studies:
+    """Queries about studies."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def find(self, name_or_id: str) -> StudyRow:
+        """Read a study by its name or id."""
+        where = (StudyRow.name == name_or_id) | (StudyRow.id == name_or_id)
+        row = self.session.scalar(select(StudyRow).where(where))
+        if row is None:
+            raise NotFound(
+                f"there is no study {name_or_id!r}", field="study", hint="see `loopfront study list`"
+            )
+        return row
+
+    def all(self) -> Sequence[StudyRow]:
+        """List every study, newest first."""
+        return self.session.scalars(select(StudyRow).order_by(StudyRow.created_at.desc())).all()
+
+    def active(self) -> Sequence[StudyRow]:
+        """List the studies that still have work, oldest first."""
+        query = select(StudyRow).where(StudyRow.state.in_(ACTIVE)).order_by(StudyRow.created_at)
+        return self.session.scalars(query).all()
+
+    def submit(self, draft: StudyDraft) -> tuple[StudyRow, bool]:
+        """Create a study, or find the one of this idempotency key; say whether it was created."""
+        known = self._with_key(draft.idempotency_key)
+        if known is not None:
+            _require_same_document(known, draft)
+            return known, False
+        if self.session.scalar(select(StudyRow).where(StudyRow.name == draft.name)) is not None:
+            raise Conflict(
+                f"there is a study named {draft.name!r} already",
+                field="study",
+                hint="choose another name, or send the Idempotency-Key of the first submission",
+                code="name-taken",
+            )
+        return self._create(draft), True
+
+    def targets(self, study_id: str) -> Sequence[StudyTargetRow]:
+        """List the targets of a study that a device was found for."""
+        query = select(StudyTargetRow).where(StudyTargetRow.study_id == study_id)
+        return self.session.scalars(query.order_by(StudyTargetRow.target)).all()
+
+    def bind_target(self, study_id: str, target: str, device_id: str) -> StudyTargetRow:
+        """Pin the device that a target means for this study."""
+        row = StudyTargetRow(study_id=study_id, target=target, device_id=device_id)
+        self.session.add(row)
+        self.session.flush()
+        return row
+
+    def pin_calibration(self, study_id: str, target: str, calibration_id: str) -> None:
+        """Pin the calibration that a target's times are scaled by, for the whole study."""
+        self.session.get_one(StudyTargetRow, (study_id, target)).calibration_id = calibration_id
+
+    def note(self, study_id: str, detail: str) -> None:
+        """Say in a line what a study is waiting for."""
+        self.session.get_one(StudyRow, study_id).detail = detail
+
+    def set_state(self, study_id: str, state: str, detail: str = "") -> None:
+        """Move a study on; start and end are stamped."""
+        row = self.session.get_one(StudyRow, study_id)
+        now = database_now(self.session)
+        row.state = state
+        row.detail = detail
+        if row.started_at is None and state != WAITING:
+            row.started_at = now
+        row.finished_at = now if state in {FINISHED, CANCELLED, FAILED} else None
+
+    def _with_key(self, key: str | None) -> StudyRow | None:
+        if key is None:
+            return None
+        return self.session.scalar(select(StudyRow).where(StudyRow.idempotency_key == key))
+
+    def _create(self, draft: StudyDraft) -> StudyRow:
+        row = StudyRow(
+            id=new_id("study"),
+            name=draft.name,
+            idempotency_key=draft.idempotency_key,
+            document=dict(draft.document),
+            document_digest=draft.document_digest,
+            state=WAITING,
+            detail="",
+            repeats_requested=0,
+            created_at=database_now(self.session),
+        )
+        self.session.add(row)
+        self.session.flush()
+        return row
+
+
+def _require_same_document(known: StudyRow, draft: StudyDraft) -> None:
+    if known.document_digest != draft.document_digest:
+        raise Conflict(
+            f"this Idempotency-Key belongs to another study, {known.name!r}",
+            field="Idempotency-Key",
+            hint="send a new key with a new study",
+            code="key-reused",
+        )

@@ -1,0 +1,148 @@
+"""Trials, their candidates, and which measurement answers them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from service.errors import NotFound
+from service.store.database import database_now
+from service.store.identifiers import new_id
+from service.store.rows import CandidateRow, TrialMeasurementRow, TrialRow
+
+WAITING, RUNNING, MEASURED, FAILED, DUPLICATE = "waiting", "running", "measured", "failed", "duplicate"
+ENDED = (MEASURED, FAILED, DUPLICATE)
+TRIAL, ENQUEUED, REFERENCE = "trial", "enqueued", "reference"
+
+
+@dataclass(frozen=True)
+class TrialDraft:
+    """A trial to be: its kind, its label and its candidate (which must be stored)."""
+
+    kind: str
+    label: str
+    candidate_digest: str
+    parameters: Mapping[str, Any]
+    state: str
+
+
+class Candidates:
+    """Queries about candidates."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def get(self, digest: str) -> CandidateRow:
+        """Read one candidate."""
+        row = self.session.get(CandidateRow, digest)
+        if row is None:
+            raise NotFound(f"there is no candidate {digest!r}")
+        return row
+
+    def keep(self, digest: str, layout: str, architecture: Mapping[str, Any]) -> CandidateRow:
+        """Store a candidate unless it is there."""
+        known = self.session.get(CandidateRow, digest)
+        if known is not None:
+            return known
+        row = CandidateRow(
+            digest=digest,
+            layout=layout,
+            architecture=dict(architecture),
+            created_at=database_now(self.session),
+        )
+        self.session.add(row)
+        self.session.flush()
+        return row
+
+
+class Trials:
+    """Queries about trials."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def get(self, trial_id: str) -> TrialRow:
+        """Read one trial by its id."""
+        return self.session.get_one(TrialRow, trial_id)
+
+    def numbered(self, study_id: str, number: int) -> TrialRow:
+        """Read one trial by its number."""
+        query = select(TrialRow).where(TrialRow.study_id == study_id, TrialRow.number == number)
+        row = self.session.scalar(query)
+        if row is None:
+            raise NotFound(f"this study has no trial {number}", field="number")
+        return row
+
+    def of_study(self, study_id: str) -> Sequence[TrialRow]:
+        """List a study's trials by number."""
+        query = select(TrialRow).where(TrialRow.study_id == study_id).order_by(TrialRow.number)
+        return self.session.scalars(query).all()
+
+    def with_state(self, study_id: str, state: str) -> Sequence[TrialRow]:
+        """List a study's trials in one state by number."""
+        query = select(TrialRow).where(TrialRow.study_id == study_id, TrialRow.state == state)
+        return self.session.scalars(query.order_by(TrialRow.number)).all()
+
+    def add(self, study_id: str, draft: TrialDraft) -> TrialRow:
+        """Give the next number to a new trial."""
+        newest = select(func.max(TrialRow.number)).where(TrialRow.study_id == study_id)
+        row = TrialRow(
+            id=new_id("trial"),
+            study_id=study_id,
+            number=(self.session.scalar(newest) or 0) + 1,
+            kind=draft.kind,
+            label=draft.label,
+            candidate_digest=draft.candidate_digest,
+            parameters=dict(draft.parameters),
+            state=draft.state,
+            outcome="",
+            detail="",
+            observations={},
+            work_seconds=0.0,
+            created_at=database_now(self.session),
+        )
+        self.session.add(row)
+        self.session.flush()
+        return row
+
+    def end(
+        self, trial_id: str, state: str, outcome: str, detail: str, observations: Mapping[str, Any]
+    ) -> TrialRow:
+        """Close a trial with what became of it."""
+        row = self.get(trial_id)
+        row.state = state
+        row.outcome = outcome
+        row.detail = detail
+        row.observations = dict(observations)
+        row.finished_at = database_now(self.session)
+        return row
+
+    def measurements(self, trial_id: str, round_number: int = 0) -> Sequence[TrialMeasurementRow]:
+        """List what answers a trial on each of its targets in one round."""
+        query = select(TrialMeasurementRow).where(
+            TrialMeasurementRow.trial_id == trial_id, TrialMeasurementRow.round == round_number
+        )
+        return self.session.scalars(query.order_by(TrialMeasurementRow.target)).all()
+
+    def study_measurements(self, study_id: str) -> Sequence[TrialMeasurementRow]:
+        """List what answers every trial of a study, all rounds."""
+        query = select(TrialMeasurementRow).join(TrialRow, TrialRow.id == TrialMeasurementRow.trial_id)
+        return self.session.scalars(query.where(TrialRow.study_id == study_id)).all()
+
+    def attach(
+        self, trial_id: str, target: str, round_number: int, job_id: str | None, measurement_id: str | None
+    ) -> TrialMeasurementRow:
+        """Say which job, or which stored measurement, answers a trial on a target."""
+        row = TrialMeasurementRow(
+            id=new_id("answer"),
+            trial_id=trial_id,
+            target=target,
+            round=round_number,
+            job_id=job_id,
+            measurement_id=measurement_id,
+        )
+        self.session.add(row)
+        self.session.flush()
+        return row

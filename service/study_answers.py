@@ -1,0 +1,40 @@
+"""Read what became of a trial on a target: nothing yet, a measurement, or a failure."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from devices.outcome import Measured, outcome_from_dict
+from service.store.jobs import CANCELLED, DONE, Jobs
+from service.store.measurements import Measurements
+from service.store.rows import TrialMeasurementRow
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there are no numbers: the outcome's kind, its reason, and whether the candidate is to blame."""
+
+    kind: str
+    reason: str
+
+
+def read_answer(session: Session, row: TrialMeasurementRow) -> Measured | Failure | None:
+    """Give the answer of one target; None while its job is under way."""
+    measurement_id = row.measurement_id
+    if measurement_id is None and row.job_id is not None:
+        job = Jobs(session).get(row.job_id)
+        if job.state not in {DONE, CANCELLED}:
+            return None
+        measurement_id = job.measurement_id
+        if measurement_id is None:
+            return Failure(job.outcome or job.state, job.detail)
+    if measurement_id is None:
+        return None
+    return _read_measurement(session, measurement_id)
+
+
+def _read_measurement(session: Session, measurement_id: str) -> Measured | Failure:
+    outcome = outcome_from_dict(Measurements(session).get(measurement_id).outcome)
+    if isinstance(outcome, Measured):
+        return outcome
+    return Failure(outcome.kind, outcome.reason)

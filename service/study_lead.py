@@ -1,0 +1,204 @@
+"""Lead one study: each step does the next thing that its rows say is to be done."""
+
+import threading
+import time
+
+from sqlalchemy.orm import Session
+
+from search.proposer import Proposal, Proposer, Told
+from service.known_layouts import NamedArchitecture
+from service.measurement_desk import MeasurementDesk, Refused, device_target, read_calibration
+from service.measurement_plans import Calibration
+from service.parts import Parts
+from service.quality_scores import QualityScores
+from service.store import studies, trials
+from service.store.agents import Devices
+from service.store.measurements import Calibrations
+from service.store.rows import DeviceRow
+from service.store.studies import Studies
+from service.store.trials import Candidates, TrialDraft, Trials
+from service.study_file import LOCAL, StudyDefinition, Target, define_study
+from service.study_history import history_of
+from service.study_repeats import StudyRepeats
+from service.trial_run import BoundTarget, TrialRun
+
+
+class StudyLead:
+    """Leads one study from its rows alone: a new lead goes on exactly where the last one stopped."""
+
+    def __init__(self, parts: Parts, study_id: str, stop: threading.Event) -> None:
+        with parts.database.read() as session:
+            row = Studies(session).find(study_id)
+        self.parts = parts
+        self.study_id = study_id
+        self.created_at = row.created_at
+        self.definition = define_study(row.document)
+        self.desk = MeasurementDesk(parts, stop)
+        quality = QualityScores(parts.database, stop)
+        self.trial_run = TrialRun(parts, self.definition, self.desk, quality)
+        self.repeats = StudyRepeats(parts, study_id, self.desk)
+
+    def step(self) -> bool:
+        """Do the next thing; False when everything waits for devices."""
+        with self.parts.database.read() as session:
+            state = Studies(session).find(self.study_id).state
+        steps = {
+            studies.WAITING: self._bind_targets,
+            studies.CALIBRATING: self._calibrate,
+            studies.RUNNING: self._run,
+            studies.REPEATING: self._repeat,
+        }
+        return steps[state]() if state in steps else False
+
+    def _bind_targets(self) -> bool:
+        with self.parts.database.write() as session:
+            study = Studies(session)
+            found = {target.name: find_device(session, target) for target in self.definition.targets}
+            missing = next((name for name, device in found.items() if device is None), None)
+            if missing is not None:
+                study.note(self.study_id, f"waiting for the device of target {missing} to register")
+                return False
+            for name, device in found.items():
+                study.bind_target(self.study_id, name, device.id if device else "")
+            study.set_state(self.study_id, studies.CALIBRATING)
+        return True
+
+    def _calibrate(self) -> bool:
+        with self.parts.database.read() as session:
+            unpinned = [row for row in Studies(session).targets(self.study_id) if row.calibration_id is None]
+            devices = {row.target: Devices(session).get(row.device_id) for row in unpinned}
+        for name, device in devices.items():
+            found = self.desk.calibrate(
+                device_target(device), self.definition.workload, self.study_id, self.created_at
+            )
+            if isinstance(found, Refused):
+                return self._end(studies.FAILED, f"{device.name}: {found.detail}")
+            if isinstance(found, Calibration):
+                self._pin(name, found)
+        return self._run_when_calibrated()
+
+    def _pin(self, target: str, calibration: Calibration) -> None:
+        with self.parts.database.write() as session:
+            Studies(session).pin_calibration(self.study_id, target, calibration.calibration_id)
+
+    def _run_when_calibrated(self) -> bool:
+        with self.parts.database.write() as session:
+            if any(row.calibration_id is None for row in Studies(session).targets(self.study_id)):
+                return False
+            for reference in self.definition.references:
+                add_known(session, self.study_id, trials.REFERENCE, reference)
+            for enqueued in self.definition.enqueued:
+                add_known(session, self.study_id, trials.ENQUEUED, enqueued)
+            Studies(session).set_state(self.study_id, studies.RUNNING)
+        return True
+
+    def _run(self) -> bool:
+        with self.parts.database.read() as session:
+            under_way = Trials(session).with_state(self.study_id, trials.RUNNING)
+            waiting = Trials(session).with_state(self.study_id, trials.WAITING)
+        if under_way:
+            return self._advance(under_way[0].id)
+        if waiting:
+            self.trial_run.launch(waiting[0].id, self._targets())
+            return True
+        return self._propose_or_end()
+
+    def _advance(self, trial_id: str) -> bool:
+        targets = self._targets()
+        if self.trial_run.is_ordered(trial_id, targets):
+            return self.trial_run.close_if_answered(trial_id, targets)
+        # The last leader stopped between two steps of this trial.
+        self.trial_run.launch(trial_id, targets)
+        return True
+
+    def _propose_or_end(self) -> bool:
+        started = time.perf_counter()
+        with self.parts.database.read() as session:
+            rows = Trials(session).of_study(self.study_id)
+            history = history_of(session, rows)
+        counted = sum(row.kind != trials.REFERENCE for row in rows)
+        if counted >= self.definition.trials:
+            return self._finish_or_repeat("")
+        proposal = _proposer(self.definition, history).ask()
+        if proposal is None:
+            return self._finish_or_repeat(f"the space is exhausted after {counted} trials")
+        trial_id = self._add_proposed(proposal, started)
+        self.trial_run.launch(trial_id, self._targets())
+        return True
+
+    def _add_proposed(self, proposal: Proposal, started: float) -> str:
+        architecture = proposal.architecture
+        with self.parts.database.write() as session:
+            Candidates(session).keep(architecture.digest, architecture.layout, architecture.to_dict())
+            draft = TrialDraft(trials.TRIAL, "", architecture.digest, proposal.parameters, trials.RUNNING)
+            row = Trials(session).add(self.study_id, draft)
+            row.work_seconds = time.perf_counter() - started
+        return row.id
+
+    def _finish_or_repeat(self, detail: str) -> bool:
+        wanted = self.repeats.are_wanted()
+        return self._end(studies.REPEATING if wanted else studies.FINISHED, detail)
+
+    def _repeat(self) -> bool:
+        if self.repeats.step():
+            return True
+        return self._end(studies.FINISHED, "") if self.repeats.are_done() else False
+
+    def _end(self, state: str, detail: str) -> bool:
+        with self.parts.database.write() as session:
+            Studies(session).set_state(self.study_id, state, detail)
+        return True
+
+    def _targets(self) -> list[BoundTarget]:
+        with self.parts.database.read() as session:
+            return bound_targets(session, self.study_id)
+
+
+def bound_targets(session: Session, study_id: str) -> list[BoundTarget]:
+    """Read a study's targets with their devices and pinned calibrations."""
+    found = []
+    for row in Studies(session).targets(study_id):
+        if row.calibration_id is not None:
+            calibration = read_calibration(Calibrations(session).get(row.calibration_id))
+            device = device_target(Devices(session).get(row.device_id))
+            found.append(BoundTarget(row.target, device, calibration))
+    return found
+
+
+def find_device(session: Session, target: Target) -> DeviceRow | None:
+    """Find the device that a target means."""
+    if target.device == LOCAL:
+        return Devices(session).local()
+    if target.device is not None:
+        return Devices(session).by_name(target.device)
+    return Devices(session).with_labels(dict(target.labels))
+
+
+def add_known(session: Session, study_id: str, kind: str, known: NamedArchitecture) -> int:
+    """Add a reference or a known layout to a study as a waiting trial; return its number."""
+    architecture = known.architecture
+    rows = Trials(session).of_study(study_id)
+    is_reference = kind == trials.REFERENCE
+    same = [
+        row
+        for row in rows
+        if row.candidate_digest == architecture.digest and (row.kind == trials.REFERENCE) == is_reference
+    ]
+    if same:
+        return same[0].number
+    Candidates(session).keep(architecture.digest, architecture.layout, architecture.to_dict())
+    draft = TrialDraft(kind, known.label, architecture.digest, {}, trials.WAITING)
+    row = Trials(session).add(study_id, draft)
+    row.detail = "; ".join(known.adaptations)
+    return row.number
+
+
+def _proposer(definition: StudyDefinition, history: list[Told]) -> Proposer:
+    return Proposer(
+        definition.space,
+        definition.budget,
+        definition.objectives,
+        definition.constraints,
+        definition.seed,
+        history,
+    )

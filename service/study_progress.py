@@ -1,0 +1,67 @@
+"""A study's progress as one row: what is done, under way and left."""
+
+from collections.abc import Sequence
+
+from reports.rows import CurrentRow, MetricColumn, ProgressRow
+from reports.rows import TrialRow as ReportTrial
+from service.store import studies, trials
+from service.store.rows import TrialRow
+from service.study_rows import StudyRows, front_of
+from service.time_left import SecondsLeft, seconds_left
+
+REUSED_BELOW_S = 2.0
+"""A trial this short was answered from the store; it says nothing of the next one's time."""
+
+
+def progress_of(
+    rows: StudyRows, last_finished: ReportTrial | None = None, columns: tuple[MetricColumn, ...] = ()
+) -> ProgressRow:
+    """Summarise a study's rows."""
+    counted = [row for row in rows.trials if row.kind != trials.REFERENCE]
+    volumes = tuple(row.hypervolume for row in rows.trials if row.hypervolume is not None)
+    left = _seconds_left(rows, counted)
+    return ProgressRow(
+        study=rows.study.name,
+        state=rows.study.state,
+        requested_trials=rows.definition.trials,
+        trials_done=sum(row.state in trials.ENDED for row in counted),
+        trials_under_way=sum(row.state == trials.RUNNING for row in rows.trials),
+        trials_failed=sum(row.state == trials.FAILED for row in counted),
+        front_size=len(front_of(rows.trials, rows.definition).numbers),
+        elapsed_seconds=rows.elapsed_seconds,
+        hypervolume=volumes[-1] if volumes else None,
+        hypervolume_history=volumes,
+        current=_current(rows),
+        seconds_left_low=left.low if left else None,
+        seconds_left_high=left.high if left else None,
+        last_finished=last_finished,
+        columns=columns,
+        message=rows.study.detail,
+    )
+
+
+def _current(rows: StudyRows) -> tuple[CurrentRow, ...]:
+    running = [row for row in rows.trials if row.state == trials.RUNNING]
+    return tuple(
+        CurrentRow(row.number, rows.architectures[row.id].layout, rows.steps[row.id]) for row in running
+    )
+
+
+def _seconds_left(rows: StudyRows, counted: Sequence[TrialRow]) -> SecondsLeft | None:
+    if rows.study.state not in studies.ACTIVE:
+        return SecondsLeft(0.0, 0.0)
+    took = [seconds for seconds in map(_seconds, rows.trials) if seconds > REUSED_BELOW_S]
+    ended = sum(row.state in trials.ENDED for row in counted)
+    references = sum(row.kind == trials.REFERENCE and row.state not in trials.ENDED for row in rows.trials)
+    return seconds_left(took, max(0, rows.definition.trials - ended) + references + _repeats_left(rows))
+
+
+def _repeats_left(rows: StudyRows) -> int:
+    done = sum(any(answer.round for answer in answers) for answers in rows.answers.values())
+    return max(0, rows.study.repeats_requested - done)
+
+
+def _seconds(row: TrialRow) -> float:
+    if row.finished_at is None or row.launched_at is None:
+        return 0.0
+    return (row.finished_at - row.launched_at).total_seconds()

@@ -1,0 +1,78 @@
+"""Measure finished candidates of a study again, to see how well the numbers repeat."""
+
+from collections.abc import Sequence
+
+from service.measurement_desk import MeasurementDesk
+from service.parts import Parts
+from service.store import trials
+from service.store.jobs import CANCELLED, DONE, Jobs
+from service.store.measurements import Measurements
+from service.store.rows import StudyRow, TrialRow
+from service.store.trials import Trials
+
+ROUND = 1
+
+
+class StudyRepeats:
+    """Orders one repeat after the other, so that they stand in the session as trials do."""
+
+    def __init__(self, parts: Parts, study_id: str, desk: MeasurementDesk) -> None:
+        self.parts = parts
+        self.study_id = study_id
+        self.desk = desk
+
+    def are_wanted(self) -> bool:
+        """Say whether a candidate is still to be measured again."""
+        return self._next() is not None or not self.are_done()
+
+    def are_done(self) -> bool:
+        """Say whether every repeat that was ordered has ended."""
+        with self.parts.database.read() as session:
+            rows = Trials(session).study_measurements(self.study_id)
+            jobs = [Jobs(session).get(row.job_id) for row in rows if row.round == ROUND and row.job_id]
+        return all(job.state in {DONE, CANCELLED} for job in jobs)
+
+    def step(self) -> bool:
+        """Order the next repeat once the one before has ended; False when there is nothing to do now."""
+        if not self.are_done():
+            return False
+        trial = self._next()
+        if trial is None:
+            return False
+        for target, job_id in self._first_jobs(trial.id).items():
+            job = self.desk.order_again(job_id)
+            with self.parts.database.write() as session:
+                Trials(session).attach(trial.id, target, ROUND, job.job_id, None)
+        return True
+
+    def _next(self) -> TrialRow | None:
+        with self.parts.database.read() as session:
+            wanted = session.get_one(StudyRow, self.study_id).repeats_requested
+            rows = Trials(session).of_study(self.study_id)
+            answers = Trials(session).study_measurements(self.study_id)
+        repeated = {each.trial_id for each in answers if each.round == ROUND}
+        chosen = spread_evenly([row for row in rows if _is_repeatable(row)], wanted)
+        return next((row for row in chosen if row.id not in repeated), None)
+
+    def _first_jobs(self, trial_id: str) -> dict[str, str]:
+        with self.parts.database.read() as session:
+            found = {}
+            for row in Trials(session).measurements(trial_id):
+                reused = row.measurement_id is not None
+                job_id = Measurements(session).get(row.measurement_id or "").job_id if reused else row.job_id
+                found[row.target] = job_id or ""
+        return found
+
+
+def spread_evenly(rows: Sequence[TrialRow], count: int) -> list[TrialRow]:
+    """Choose `count` of the rows at even distances, first and last included."""
+    if count >= len(rows):
+        return list(rows)
+    if count < 2:
+        return list(rows[:count])
+    step = (len(rows) - 1) / (count - 1)
+    return [rows[round(index * step)] for index in range(count)]
+
+
+def _is_repeatable(row: TrialRow) -> bool:
+    return row.state == trials.MEASURED and row.kind != trials.REFERENCE

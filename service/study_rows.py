@@ -1,0 +1,126 @@
+"""Read everything that a study's progress and report are made of, in one go."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from operators.architecture import Architecture
+from search.front import constrained_front, knee
+from service.store import trials
+from service.store.agents import Devices
+from service.store.database import database_now
+from service.store.jobs import LEASED, Jobs
+from service.store.measurements import Calibrations, Measurements
+from service.store.rows import (
+    CalibrationRow,
+    DeviceRow,
+    MeasurementRow,
+    StudyRow,
+    TrialMeasurementRow,
+    TrialRow,
+)
+from service.store.studies import Studies
+from service.store.trials import Trials
+from service.study_file import StudyDefinition, define_study
+from service.study_history import architecture_of, points_of
+
+
+@dataclass(frozen=True)
+class StudyFront:
+    """The trials on the front by their numbers; not feasible: the least violating ones."""
+
+    numbers: tuple[int, ...]
+    knee: int | None
+    feasible: bool
+
+
+@dataclass(frozen=True)
+class BoundDevice:
+    """A target's device and, once there is one, its pinned calibration with the measurement behind it."""
+
+    target: str
+    device: DeviceRow
+    calibration: CalibrationRow | None
+    measurement: MeasurementRow | None
+
+
+@dataclass(frozen=True)
+class StudyRows:
+    """A study with all its rows, as one state of the database."""
+
+    study: StudyRow
+    definition: StudyDefinition
+    trials: Sequence[TrialRow]
+    architectures: Mapping[str, Architecture]
+    answers: Mapping[str, Sequence[TrialMeasurementRow]]
+    steps: Mapping[str, str]
+    devices: Sequence[BoundDevice]
+    now: datetime
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """From the start to the end, or to now."""
+        if self.study.started_at is None:
+            return 0.0
+        return ((self.study.finished_at or self.now) - self.study.started_at).total_seconds()
+
+
+def read_rows(session: Session, name_or_id: str) -> StudyRows:
+    """Read a study."""
+    study = Studies(session).find(name_or_id)
+    rows = Trials(session).of_study(study.id)
+    answers: dict[str, list[TrialMeasurementRow]] = {row.id: [] for row in rows}
+    for answer in Trials(session).study_measurements(study.id):
+        answers[answer.trial_id].append(answer)
+    return StudyRows(
+        study=study,
+        definition=define_study(study.document),
+        trials=rows,
+        architectures={row.id: architecture_of(session, row) for row in rows},
+        answers=answers,
+        steps={row.id: _step(session, answers[row.id]) for row in rows if row.state == trials.RUNNING},
+        devices=[_bound(session, target, device) for target, device in _targets(session, study.id)],
+        now=database_now(session),
+    )
+
+
+def front_of(rows: Sequence[TrialRow], definition: StudyDefinition) -> StudyFront:
+    """Find the front of the measured candidates; references stand beside it, not on it."""
+    measured = points_of(rows, definition)
+    directions = [objective.direction for objective in definition.objectives]
+    points = [point for _, point, _ in measured]
+    front = constrained_front(points, directions, [violation for _, _, violation in measured])
+    numbers = tuple(measured[index][0].number for index in front.indices)
+    balanced = knee([points[index] for index in front.indices], directions) if front.feasible else None
+    return StudyFront(numbers, None if balanced is None else numbers[balanced], front.feasible)
+
+
+def _targets(session: Session, study_id: str) -> list[tuple[str, tuple[DeviceRow, str | None]]]:
+    return [
+        (row.target, (Devices(session).get(row.device_id), row.calibration_id))
+        for row in Studies(session).targets(study_id)
+    ]
+
+
+def _bound(session: Session, target: str, bound: tuple[DeviceRow, str | None]) -> BoundDevice:
+    device, calibration_id = bound
+    if calibration_id is None:
+        return BoundDevice(target, device, None, None)
+    calibration = Calibrations(session).get(calibration_id)
+    return BoundDevice(target, device, calibration, Measurements(session).get(calibration.measurement_id))
+
+
+def _step(session: Session, answers: Sequence[TrialMeasurementRow]) -> str:
+    """Say what is happening to a running trial, from the state of its jobs."""
+    jobs = [
+        (each.target, Jobs(session).get(each.job_id)) for each in answers if each.job_id and not each.round
+    ]
+    measuring = [target for target, job in jobs if job.state == LEASED]
+    if measuring:
+        return f"measuring on {', '.join(measuring)}"
+    retried = [job for _, job in jobs if job.state == "waiting" and job.token > 0]
+    if retried:
+        return f"waiting to measure again: {retried[0].detail}"
+    return "waiting for the device" if jobs else "building"

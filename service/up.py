@@ -1,0 +1,158 @@
+"""Run everything on one machine: the service, the search loop and the local agent, as one command."""
+
+import errno
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import structlog
+import uvicorn
+
+from service.app import create_app
+from service.data_folder import DataFolderLock, RunningService, prepare
+from service.errors import StartRefused
+from service.local_agent import LocalAgent, require_runner
+from service.parts import Parts, open_parts
+from service.search_loop import SearchLoop
+from service.settings import Settings
+from service.version import installed_version
+
+STOP_SERVER_S = 5.0
+WATCH_S = 0.5
+
+log = structlog.get_logger()
+
+
+def run_up(settings: Settings, with_agent: bool = True) -> None:
+    """Serve until Ctrl-C or SIGTERM; raise StartRefused in one line where that can't begin."""
+    prepare(settings.data_folder)
+    lock = DataFolderLock(settings.data_folder)
+    lock.acquire()
+    try:
+        if with_agent:
+            require_runner(settings)
+        listener = bind(settings.host, settings.port)
+        with listener:
+            _serve(settings, lock, listener, with_agent)
+    finally:
+        lock.release()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Listen on an address; StartRefused names the port and the option that changes it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(512)
+    except OSError as error:
+        listener.close()
+        raise _bind_error(host, port, error) from None
+    return listener
+
+
+def _bind_error(host: str, port: int, error: OSError) -> StartRefused:
+    if error.errno == errno.EADDRINUSE:
+        return StartRefused(
+            f"port {port} on {host} is in use", hint=f"choose another: --port {port + 1}", code="port-in-use"
+        )
+    reason = error.strerror or str(error)
+    return StartRefused(
+        f"can't listen on {host} port {port}: {reason}", hint="choose another --host or --port"
+    )
+
+
+def _serve(settings: Settings, lock: DataFolderLock, listener: socket.socket, with_agent: bool) -> None:
+    running = RunningService(os.getpid(), settings.host, listener.getsockname()[1], installed_version())
+    parts = open_parts(settings)
+    server = _Server(parts, listener)
+    loop = SearchLoop(parts)
+    agent = LocalAgent(settings, running.url) if with_agent else None
+    stop = _stop_on_signals()
+    try:
+        server.start()
+        loop.start()
+        if agent is not None:
+            agent.start()
+        lock.announce(running)
+        log.info("up", url=running.url, data_folder=str(settings.data_folder))
+        _watch(stop, server, loop, agent)
+    finally:
+        # The agent first, while the service can still take what it finished.
+        _stop_all([agent.stop if agent else None, loop.stop, server.stop, parts.database.close])
+
+
+def _watch(stop: threading.Event, server: "_Server", loop: SearchLoop, agent: LocalAgent | None) -> None:
+    while not stop.wait(WATCH_S):
+        if not server.is_alive or not loop.is_alive:
+            raise StartRefused("the service ended by itself", hint="see the log above")
+        if agent is not None:
+            agent.restart_if_ended()
+
+
+def _stop_all(steps: list[Callable[[], None] | None]) -> None:
+    for step in steps:
+        if step is not None:
+            step()
+
+
+def _stop_on_signals() -> threading.Event:
+    stop = threading.Event()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set() and number == signal.SIGINT:
+            os._exit(130)  # a second Ctrl-C: now; the kernel closes the agent's pipe, which ends it
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    return stop
+
+
+class _Server:
+    """uvicorn in a thread: signals stay ours, so that things stop in our order."""
+
+    def __init__(self, parts: Parts, listener: socket.socket) -> None:
+        config = uvicorn.Config(
+            create_app(parts),
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=2,
+            lifespan="off",
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [listener]}, name="server", daemon=True
+        )
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        self._thread.start()
+        deadline = time.monotonic() + STOP_SERVER_S
+        while not self._server.started and self.is_alive and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(STOP_SERVER_S)
+
+
+def configure_log() -> None:
+    """Print log lines on stderr, in colour only on a terminal."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

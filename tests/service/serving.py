@@ -1,0 +1,117 @@
+"""Builders for the service's tests: a real service on a loopback port, and an agent driven by hand."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import uvicorn
+
+from devices.outcome import (
+    BlockSamples,
+    Measured,
+    MemoryReading,
+    PhaseSamples,
+    ProcessSamples,
+    outcome_to_dict,
+)
+from service.app import create_app
+from service.client import Client
+from service.parts import Parts, open_parts
+from service.search_loop import SearchLoop
+from service.settings import Settings
+from service.up import bind
+
+PROTOCOL = {"Loopfront-Protocol": "1"}
+
+
+@dataclass(frozen=True)
+class Running:
+    """A service that answers on a port of its own."""
+
+    url: str
+    parts: Parts
+
+    def client(self) -> Client:
+        return Client(self.url)
+
+
+@contextmanager
+def a_service(folder: Path, with_loop: bool = False, **changes: Any) -> Iterator[Running]:
+    """Serve from `folder` by uvicorn on a free loopback port."""
+    settings = Settings(data_folder=folder, port=0, **changes)
+    parts = open_parts(settings)
+    listener = bind("127.0.0.1", 0)
+    config = uvicorn.Config(
+        create_app(parts), log_level="warning", lifespan="off", timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    loop = SearchLoop(parts)
+    thread.start()
+    if with_loop:
+        loop.start()
+    try:
+        yield Running(f"http://127.0.0.1:{listener.getsockname()[1]}", parts)
+    finally:
+        if with_loop:
+            loop.stop()
+        server.should_exit = True
+        thread.join(5)
+        listener.close()
+        parts.database.close()
+
+
+class HandDrivenAgent:
+    """Speaks the agent protocol; what it reports is simulated, and its device says so by its kind."""
+
+    def __init__(self, url: str, identity: str = "agent-1", device: str = "simulated-laptop") -> None:
+        self.http = httpx2.Client(base_url=f"{url}/api/v1", headers=PROTOCOL, trust_env=False, timeout=30)
+        registration = {
+            "name": "test-host",
+            "identity": identity,
+            "devices": [{"identity": f"{identity}-device", "name": device, "kind": "local", "facts": {}}],
+        }
+        answer = self.post("/agents", registration)
+        self.agent_id = answer["agent_id"]
+        self.device_id = answer["devices"][0]["device_id"]
+
+    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        response = self.http.post(path, json=dict(body))
+        assert response.is_success, response.text
+        answer: dict[str, Any] = response.json() if response.content else {}
+        return answer
+
+    def lease(self, wait_s: float = 5.0) -> dict[str, Any] | None:
+        """Ask for a job; None after `wait_s` without one."""
+        body = {"device_ids": [self.device_id], "wait_s": wait_s}
+        return self.post(f"/agents/{self.agent_id}/lease", body) or None
+
+    def report(self, job: Mapping[str, Any], outcome: Mapping[str, Any]) -> httpx2.Response:
+        """Report an outcome; the response is the caller's to judge."""
+        body = {"token": job["token"], "outcome": dict(outcome)}
+        return self.http.post(f"/jobs/{job['job_id']}/result", json=body)
+
+    def close(self) -> None:
+        self.http.close()
+
+
+def a_simulated_result(decode_ratio: float = 1.0, peak_mb: float = 120.0) -> dict[str, Any]:
+    """Numbers that nothing measured, in the shape of a measurement."""
+    decode = _phase(5.0 * decode_ratio, 5.0)
+    prefill = _phase(200.0 * decode_ratio, 200.0)
+    peak = int(peak_mb * 1e6)
+    memory = MemoryReading(20_000_000, peak - 10, peak, peak - 5, peak, peak // 2)
+    passport = {"simulated": True}
+    return outcome_to_dict(Measured(prefill, decode, memory, (1.0,), passport, 0.1))
+
+
+def _phase(candidate_ms: float, sentinel_ms: float) -> PhaseSamples:
+    blocks = [
+        BlockSamples((candidate_ms * wobble,) * 2, (sentinel_ms,) * 2, first)
+        for wobble, first in ((0.99, True), (1.0, False), (1.01, True))
+    ]
+    return PhaseSamples((ProcessSamples(tuple(blocks)), ProcessSamples(tuple(blocks))))

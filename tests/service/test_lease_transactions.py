@@ -1,0 +1,213 @@
+"""Leases, results and evidence on a real SQLite file."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.errors import ResultRefused
+from service.migrations.upgrade import upgrade
+from service.store.agents import Agents, DeviceRegistration, Devices
+from service.store.database import Database
+from service.store.jobs import JobDraft, Jobs
+from service.store.measurements import Measurements
+
+FAILED = {"kind": "runner_fault", "reason": "simulated fault", "log": "no proof"}
+SIMULATED = {"kind": "measured", "note": "simulated: this store test reads no numbers"}
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path / 'loopfront.sqlite'}")
+    upgrade(database)
+    yield database
+    database.close()
+
+
+def an_agent_with_device(database: Database) -> tuple[str, str]:
+    with database.write() as session:
+        agent = Agents(session).register("agent-1", "host")
+        given = DeviceRegistration("device-1", "laptop", "local", {}, {})
+        device = Devices(session).register(agent.id, given)
+    return agent.id, device.id
+
+
+def a_job(database: Database, device_id: str, cache_key: str = "key", priority: int = 0) -> str:
+    with database.write() as session:
+        draft = JobDraft(device_id, None, "single", cache_key, {"name": cache_key}, priority)
+        return Jobs(session).create(draft).id
+
+
+def leased(database: Database, agent_id: str, device_id: str, seconds: float = 30) -> int | None:
+    with database.write() as session:
+        job = Jobs(session).lease(agent_id, [device_id], seconds)
+        return job.token if job else None
+
+
+def report(database: Database, job_id: str, token: int, outcome: dict[str, str]) -> None:
+    with database.write() as session:
+        Jobs(session).report(job_id, token, outcome)
+
+
+def test_a_device_serves_one_lease_at_a_time(database: Database) -> None:
+    agent, device = an_agent_with_device(database)
+    a_job(database, device, "first")
+    a_job(database, device, "second")
+    assert leased(database, agent, device) == 1
+    assert leased(database, agent, device) is None
+
+
+def test_another_agents_device_is_not_leased(database: Database) -> None:
+    _, device = an_agent_with_device(database)
+    a_job(database, device)
+    with database.write() as session:
+        stranger = Agents(session).register("agent-2", "other").id
+    assert leased(database, stranger, device) is None
+
+
+def test_jobs_come_by_priority_then_age(database: Database) -> None:
+    agent, device = an_agent_with_device(database)
+    for name, priority in (("old", 0), ("new", 0), ("urgent", 5)):
+        a_job(database, device, name, priority)
+    order = []
+    for _ in range(3):
+        with database.write() as session:
+            job = Jobs(session).lease(agent, [device], 30)
+            assert job is not None
+            order.append(job.cache_key)
+            Jobs(session).report(job.id, job.token, SIMULATED)
+    assert order == ["urgent", "old", "new"]
+
+
+def test_a_result_after_expiry_is_stored_when_nobody_else_was_granted_the_job(database: Database) -> None:
+    agent, device = an_agent_with_device(database)
+    job = a_job(database, device)
+    token = leased(database, agent, device, seconds=0.01)
+    assert token == 1
+    time.sleep(0.05)
+    report(database, job, token, SIMULATED)
+    with database.read() as session:
+        assert Jobs(session).get(job).state == "done"
+        assert Measurements(session).with_key("key") is not None
+
+
+def test_a_result_after_a_newer_grant_is_refused_and_the_newer_one_counts(database: Database) -> None:
+    agent, device = an_agent_with_device(database)
+    job = a_job(database, device)
+    assert leased(database, agent, device, seconds=0.01) == 1
+    time.sleep(0.05)
+    assert leased(database, agent, device) == 2
+    with pytest.raises(ResultRefused) as refusal:
+        report(database, job, 1, SIMULATED)
+    assert refusal.value.code == "superseded"
+    report(database, job, 2, SIMULATED)
+    with database.read() as session:
+        ended = [attempt.ended_by for attempt in Jobs(session).attempts(job)]
+    assert ended == ["expired", "result"]
+
+
+def test_the_same_result_twice_is_stored_once(database: Database) -> None:
+    agent, device = an_agent_with_device(database)
+    job = a_job(database, device)
+    leased(database, agent, device)
+    report(database, job, 1, SIMULATED)
+    with pytest.raises(ResultRefused) as refusal:
+        report(database, job, 1, SIMULATED)
+    assert refusal.value.code == "already-stored"
+
+
+def test_a_runner_fault_is_retried_later_and_every_attempt_keeps_its_log(database: Database) -> None:
+    agent, device = an_agent_with_device(database)
+    job = a_job(database, device)
+    leased(database, agent, device)
+    report(database, job, 1, FAILED)
+    assert leased(database, agent, device) is None, "the back-off has not passed"
+    with database.read() as session:
+        row = Jobs(session).get(job)
+        assert (row.state, row.detail) == ("waiting", "simulated fault")
+        assert [attempt.log for attempt in Jobs(session).attempts(job)] == ["no proof"]
+
+
+def test_a_released_job_can_be_leased_at_once_and_the_old_token_is_fenced_off(database: Database) -> None:
+    agent, device = an_agent_with_device(database)
+    job = a_job(database, device)
+    leased(database, agent, device)
+    with database.write() as session:
+        Jobs(session).release(job, 1, "agent stops")
+    assert leased(database, agent, device) == 2
+    with pytest.raises(ResultRefused):
+        report(database, job, 1, SIMULATED)
+
+
+def test_a_heartbeat_keeps_a_lease_and_is_refused_once_it_is_over(database: Database) -> None:
+    agent, device = an_agent_with_device(database)
+    job = a_job(database, device)
+    leased(database, agent, device, seconds=0.05)
+    with database.write() as session:
+        Jobs(session).heartbeat(job, 1, 30)
+    time.sleep(0.1)
+    assert leased(database, agent, device) is None
+    report(database, job, 1, SIMULATED)
+    with pytest.raises(ResultRefused), database.write() as session:
+        Jobs(session).heartbeat(job, 1, 30)
+
+
+def test_an_agent_that_registers_again_gets_its_job_back_under_a_new_token(database: Database) -> None:
+    agent, device = an_agent_with_device(database)
+    a_job(database, device)
+    assert leased(database, agent, device) == 1
+    with database.write() as session:
+        Jobs(session).end_leases_of(agent)
+    assert leased(database, agent, device) == 2
+
+
+def test_a_job_whose_lease_always_expires_is_given_up(database: Database) -> None:
+    agent, device = an_agent_with_device(database)
+    job = a_job(database, device)
+    while leased(database, agent, device, seconds=0.001) is not None:
+        time.sleep(0.003)
+    with database.read() as session:
+        row = Jobs(session).get(job)
+        assert (row.state, row.outcome, row.token) == ("done", "device_lost", 10)
+
+
+def test_a_wrong_output_is_stored_but_never_answers_a_later_question(database: Database) -> None:
+    agent, device = an_agent_with_device(database)
+    job = a_job(database, device)
+    leased(database, agent, device)
+    report(database, job, 1, {"kind": "wrong_output", "reason": "simulated", "log": ""})
+    with database.read() as session:
+        assert Jobs(session).get(job).outcome == "wrong_output"
+        assert Measurements(session).with_key("key") is None
+
+
+def test_threads_that_race_for_jobs_never_share_one(database: Database) -> None:
+    agent, first = an_agent_with_device(database)
+    with database.write() as session:
+        devices = [
+            Devices(session).register(agent, DeviceRegistration(f"d{i}", f"d{i}", "simulated", {}, {})).id
+            for i in range(4)
+        ]
+    for device in devices:
+        for i in range(5):
+            a_job(database, device, f"{device}-{i}")
+    granted: list[str] = []
+
+    def work(device: str) -> None:
+        while True:
+            with database.write() as session:
+                job = Jobs(session).lease(agent, [device], 30)
+                if job is None:
+                    return
+                granted.append(job.id)
+                Jobs(session).report(job.id, job.token, SIMULATED)
+
+    threads = [threading.Thread(target=work, args=(device,)) for device in devices * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(granted) == len(set(granted)) == 20
+    assert first not in devices
