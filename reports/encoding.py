@@ -2,7 +2,7 @@
 
 import math
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -46,6 +46,11 @@ def measurement_from_dict(mapping: Mapping[str, Any]) -> MeasurementReport:
     measurement = _to_row(MeasurementReport, mapping, "measurement")
     assert isinstance(measurement, MeasurementReport)
     return measurement
+
+
+def rows_to_plain(rows: Sequence[object]) -> list[Json]:
+    """Any rows as a list of JSON objects."""
+    return [_row_to_plain(row) for row in rows]
 
 
 def _row_to_plain(row: Any) -> Json:

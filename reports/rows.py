@@ -15,7 +15,7 @@ TrialState = Literal["measured", "failed", "running", "waiting", "duplicate"]
 
 @dataclass(frozen=True)
 class MetricColumn:
-    """One metric as a column: `name` is `metric@target`, `label` is short.
+    """One metric as a column: `name` is `metric@target`, `label` its title, `short` a word for tight places.
 
     `note` says how far to trust it; of a proxy: its kind and what it has been checked against.
     """
@@ -28,6 +28,7 @@ class MetricColumn:
     is_objective: bool
     note: str = ""
     is_proxy: bool = False
+    short: str = ""
 
 
 @dataclass(frozen=True)

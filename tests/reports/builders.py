@@ -38,6 +38,7 @@ RECALL_SCORE = MetricColumn(
     True,
     "Quality proxy: accuracy of a four-layer model on five synthetic tasks; checked against 600 steps.",
     True,
+    "R",
 )
 RELATIVE_LOSS = MetricColumn(
     "estimated_relative_loss",
@@ -48,10 +49,17 @@ RELATIVE_LOSS = MetricColumn(
     True,
     "Quality proxy: a published scaling law over embedding and body size; only differences mean anything.",
     True,
+    "L",
 )
-TTFT = MetricColumn("ttft_ms_p50@laptop", "TTFT p50", "ms", "minimize", 1, True, "Prefill of 256 tokens.")
-TPOT = MetricColumn("tpot_ms_p50@laptop", "TPOT p50", "ms", "minimize", 2, True, "Decode at context 512.")
-MEMORY = MetricColumn("peak_rss_mb@laptop", "Peak RSS", "MB", "minimize", 1, True, "High-water mark.")
+TTFT = MetricColumn(
+    "ttft_ms_p50@laptop", "TTFT p50", "ms", "minimize", 1, True, "Prefill of 256 tokens.", short="TTFT"
+)
+TPOT = MetricColumn(
+    "tpot_ms_p50@laptop", "TPOT p50", "ms", "minimize", 2, True, "Decode at context 512.", short="TPOT"
+)
+MEMORY = MetricColumn(
+    "peak_rss_mb@laptop", "Peak RSS", "MB", "minimize", 1, True, "High-water mark.", short="RSS"
+)
 COLUMNS = (RECALL_SCORE, RELATIVE_LOSS, TTFT, TPOT, MEMORY)
 
 
