@@ -128,9 +128,7 @@ class _Agent:
     def _register(self) -> Registered:
         identity = machine_identity(self._settings.folder)
         name = self._settings.name or _plain_name(platform.node())
-        device = DeviceRegistration(
-            identity, name, "local", self._settings.labels, self._bench.facts.to_dict()
-        )
+        device = DeviceRegistration(identity, name, "local", self._settings.labels, self._bench.description())
         self._registered = self._link.register(name, identity, [device])
         log.info("registered as %s at %s", name, self._settings.server)
         return self._registered

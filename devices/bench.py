@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from devices.connection import Connection
 from devices.device_facts import DeviceFacts, read_facts
@@ -26,6 +27,11 @@ class Bench:
     facts: DeviceFacts
     thresholds: Thresholds = field(default_factory=Thresholds)
     silence_s: float = 10.0
+
+    def description(self) -> dict[str, Any]:
+        """Return the device's facts, with the runtime and the runner that its numbers depend on."""
+        runtime = f"{self.library.name} {self.library.version} {self.library.sha256[:12]}"
+        return {**self.facts.to_dict(), "runtime": runtime, "runner": self.runner.sha256[:12]}
 
 
 def local_bench(folder: Path, thresholds: Thresholds | None = None) -> Bench:

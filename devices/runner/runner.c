@@ -146,7 +146,8 @@ static double now_ms(void) {
 
 /* ---- the plan ---- */
 
-struct section { int is_uniform, is_nibbles; double low, high; uint64_t count; };
+enum kind { BYTES, NIBBLES, UNIFORM, KINDS };
+struct section { enum kind kind; double low, high; uint64_t count; };
 struct pool { char *path; uint64_t seed; struct section *sections; size_t section_count; };
 struct state_plan { char *input, *output; int is_shared; int64_t shape[MAXIMUM_RANK]; size_t rank, elements; };
 struct model_plan { char *path; int64_t vocab; int takes_lengths; struct state_plan *states; size_t state_count; };
@@ -211,11 +212,11 @@ static void read_section(char **rest) {
     struct pool *pool = &plan.pools[plan.pool_count - 1];
     struct section section = {0};
     char *kind = copied(strtok_r(NULL, " ", rest));
-    section.is_uniform = strcmp(kind, "uniform") == 0;
-    section.is_nibbles = strcmp(kind, "nibbles") == 0;
-    if (!section.is_uniform && !section.is_nibbles && strcmp(kind, "bytes") != 0) fail("fault", "plan: unknown section '%s'", kind);
-    if (section.is_uniform) section.low = real(strtok_r(NULL, " ", rest));
-    if (section.is_uniform) section.high = real(strtok_r(NULL, " ", rest));
+    const char *names[] = {[BYTES] = "bytes", [NIBBLES] = "nibbles", [UNIFORM] = "uniform"};
+    while (section.kind < KINDS && strcmp(kind, names[section.kind])) section.kind++;
+    if (section.kind == KINDS) fail("fault", "plan: unknown section '%s'", kind);
+    if (section.kind == UNIFORM) section.low = real(strtok_r(NULL, " ", rest));
+    if (section.kind == UNIFORM) section.high = real(strtok_r(NULL, " ", rest));
     section.count = (uint64_t)whole(strtok_r(NULL, " ", rest), 1);
     pool->sections = grown(pool->sections, pool->section_count, sizeof section);
     pool->sections[pool->section_count++] = section;
@@ -320,7 +321,7 @@ static uint64_t centred_nibbles(uint64_t word) {
     return word | zeros << 3;
 }
 
-static uint64_t section_bytes(const struct section *section) { return section->count * (section->is_uniform ? 4 : 1); }
+static uint64_t section_bytes(const struct section *section) { return section->count * (section->kind == UNIFORM ? 4 : 1); }
 
 static uint64_t on_page(uint64_t bytes) { return (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES; }
 
@@ -332,14 +333,14 @@ static uint64_t pool_bytes(const struct pool *pool) {
 
 /* Write the section's bytes [from, from + count) to `out`; `from` is a multiple of 8. */
 static void generate(const struct section *section, uint64_t key, uint64_t from, size_t count, char *out) {
-    if (section->is_uniform) {
+    if (section->kind == UNIFORM) {
         float *values = (float *)out;
         for (size_t i = 0; i < count / 4; i++) values[i] = uniform_at(key, from / 4 + i, section->low, section->high);
         return;
     }
     for (size_t i = 0; i < count; i += 8) {
         uint64_t word = word_at(key, (from + i) / 8);
-        if (section->is_nibbles) word = centred_nibbles(word);
+        if (section->kind == NIBBLES) word = centred_nibbles(word);
         memcpy(out + i, &word, count - i < 8 ? count - i : 8);
     }
 }

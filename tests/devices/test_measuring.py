@@ -18,7 +18,7 @@ import pytest
 from devices.bench import Bench
 from devices.calibration import reference_from
 from devices.device_facts import DeviceFacts
-from devices.device_folder import MAXIMUM_POOLS, DeviceFolder
+from devices.device_folder import DeviceFolder
 from devices.errors import MeasurementStopped
 from devices.local import LocalConnection
 from devices.measuring import measure
@@ -166,17 +166,12 @@ def test_a_calibration_is_the_sentinel_against_itself(runner: BuiltRunner, tmp_p
     assert (tmp_path / "pools" / SENTINEL.files.pool.digest / f"{SENTINEL.files.graph_sha256}.onnx").exists()
 
 
-def test_pools_and_sentinel_stay_for_the_next_candidate_and_old_pools_go(
+def test_pools_and_sentinel_stay_for_the_next_candidate_and_its_own_graph_goes(
     runner: BuiltRunner, tmp_path: Path
 ) -> None:
-    bench = a_bench(runner, tmp_path)
-    protocol = a_protocol(maximum_processes=2, half_width_target=1.0)
-    for seed in range(MAXIMUM_POOLS + 2):
-        model = tiny_model(seed=100 + seed)
-        assert isinstance(measure(a_plan(model, protocol=protocol), bench, graph_of(model)), Measured)
-    present = {entry.name for entry in (tmp_path / "pools").iterdir()}
-    assert len(present) == MAXIMUM_POOLS
-    assert {SENTINEL.files.pool.digest, tiny_model(seed=101 + MAXIMUM_POOLS).files.pool.digest} <= present
+    assert isinstance(measure(a_plan(), a_bench(runner, tmp_path), graph_of()), Measured)
+    pools = {path.parent.name for path in tmp_path.rglob("pool.bin")}
+    assert pools == {CANDIDATE.files.pool.digest, SENTINEL.files.pool.digest}
     graphs = {path.name for path in tmp_path.rglob("*.onnx")}
     assert graphs == {f"{SENTINEL.files.graph_sha256}.onnx"}
 

@@ -27,14 +27,21 @@ def mix64(z: np.ndarray) -> np.ndarray:
 
 def section_bytes(seed: int, index: int, section: PoolSection) -> bytes:
     key = mix64(np.array([(seed + index * 0xD1B54A32D192ED03) % 2**64], np.uint64))
-    words = -(-section.count // 8) if section.kind == "bytes" else section.count
+    words = section.count if section.kind == "uniform" else -(-section.count // 8)
     counted = np.arange(1, words + 1, dtype=np.uint64)
     with np.errstate(over="ignore"):
         drawn = mix64(key + counted * np.uint64(0x9E3779B97F4A7C15))
-    if section.kind == "bytes":
-        return drawn.astype("<u8").tobytes()[: section.count]
+    if section.kind != "uniform":
+        drawn_bytes = drawn.astype("<u8").view(np.uint8)[: section.count]
+        return without_zero_nibbles(drawn_bytes) if section.kind == "nibbles" else drawn_bytes.tobytes()
     share = (drawn >> np.uint64(40)).astype(np.float64) / 2**24
     return (section.low + (section.high - section.low) * share).astype("<f4").tobytes()
+
+
+def without_zero_nibbles(content: np.ndarray) -> bytes:
+    low, high = content & 15, content >> 4
+    low[low == 0], high[high == 0] = 8, 8
+    return (low | high << 4).astype(np.uint8).tobytes()
 
 
 def pool_bytes(pool: PoolSpec) -> bytes:

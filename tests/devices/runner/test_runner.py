@@ -49,7 +49,7 @@ def placed(model: TinyModel, folder: Path) -> PlacedModel:
 
 
 sections = st.one_of(
-    st.builds(PoolSection, st.just("bytes"), st.integers(1, 20_000)),
+    st.builds(PoolSection, st.sampled_from(["bytes", "nibbles"]), st.integers(1, 20_000)),
     st.builds(
         PoolSection,
         st.just("uniform"),
