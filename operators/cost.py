@@ -68,7 +68,9 @@ def state_bytes(architecture: Architecture, context_tokens: int) -> int:
 def flops_per_token(architecture: Architecture, context_tokens: int) -> int:
     """Floating-point operations of one decode step at a context of `context_tokens` tokens, lm_head included."""
     head = 2 * architecture.vocab_size * architecture.hidden_size
-    return head + sum(_block_flops(block, architecture.hidden_size, context_tokens) for block in architecture.blocks)
+    return head + sum(
+        _block_flops(block, architecture.hidden_size, context_tokens) for block in architecture.blocks
+    )
 
 
 def _block_flops(block: Block, hidden_size: int, context_tokens: int) -> int:

@@ -1,9 +1,9 @@
 """Errors of the operators folder.
 
-    OperatorError
-    ├── ArchitectureError     a field of an architecture is impossible
-    ├── NotationError         a layout string or an architecture file can't be read
-    └── LoweringError         an architecture can't be lowered as asked
+OperatorError
+├── ArchitectureError     a field of an architecture is impossible
+├── NotationError         a layout string or an architecture file can't be read
+└── LoweringError         an architecture can't be lowered as asked
 """
 
 

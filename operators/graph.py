@@ -18,7 +18,7 @@ MICROSOFT = "com.microsoft"
 class State:
     """One recurrent tensor (fp32) that a decode step reads as `input_name` and writes as `output_name`.
 
-    With `shared_buffer` both names are bound to the same memory (a KV cache); without, the two are swapped after a step.
+    With `shared_buffer` both names are bound to the same memory (a KV cache); without, the two swap after a step.
     """
 
     input_name: str
@@ -44,13 +44,16 @@ class GraphBuilder:
     precision: Precision
     context_capacity: int
     batch: int
-    pool: PoolLayout = field(default_factory=PoolLayout)
+    pool: PoolLayout = field(init=False)
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     initializers: dict[str, onnx.TensorProto] = field(default_factory=dict)
     states: list[State] = field(default_factory=list)
     placements: list[Placement] = field(default_factory=list)
     uses_sequence_lengths: bool = False
     _counter: int = 0
+
+    def __post_init__(self) -> None:
+        self.pool = PoolLayout(self.precision.bits)
 
     # Nodes
 
@@ -71,7 +74,9 @@ class GraphBuilder:
         """Append a node with one output and return its name."""
         return self.nodes_out(op, inputs, 1, domain, **attributes)[0]
 
-    def append(self, op: str, inputs: Sequence[str], outputs: Sequence[str], domain: str, **attributes: Any) -> None:
+    def append(
+        self, op: str, inputs: Sequence[str], outputs: Sequence[str], domain: str, **attributes: Any
+    ) -> None:
         """Append a node whose output names are given."""
         self.nodes.append(helper.make_node(op, inputs, outputs, domain=domain, **attributes))
 
@@ -105,7 +110,9 @@ class GraphBuilder:
         """Multiply by the quantised weight `prefix`.weight of shape (rows, columns), as torch's Linear does."""
         block, bits = self.precision.block_size, self.precision.bits
         if columns % block:
-            raise LoweringError(f"{prefix}: {columns} input features are not a multiple of the block size {block}")
+            raise LoweringError(
+                f"{prefix}: {columns} input features are not a multiple of the block size {block}"
+            )
         codes, scales = self._place_matrix(f"{prefix}.weight", rows, columns)
         blob = block * bits // 8
         b = self._external(f"{prefix}.codes", TensorProto.UINT8, (rows, columns // block, blob), codes)
@@ -118,7 +125,9 @@ class GraphBuilder:
         """Look up rows of the quantised embedding table `parameter`; `tied_head` reads the same bytes."""
         block, bits = self.precision.block_size, self.precision.bits
         codes, scales = self._place_matrix(parameter, vocab_size, hidden_size)
-        data = self._external("embedding.codes", TensorProto.UINT8, (vocab_size, hidden_size * bits // 8), codes)
+        data = self._external(
+            "embedding.codes", TensorProto.UINT8, (vocab_size, hidden_size * bits // 8), codes
+        )
         s = self._external("embedding.scales", TensorProto.FLOAT, (vocab_size, hidden_size // block), scales)
         return self.node(
             "GatherBlockQuantized", data, ids, s, domain=MICROSOFT,
@@ -147,8 +156,8 @@ class GraphBuilder:
         return self._place_vector(parameter, shape, "smalls")
 
     def _place_matrix(self, parameter: str, rows: int, columns: int) -> tuple[Region, Region]:
-        codes = self.pool.place_bytes(rows * columns * self.precision.bits // 8)
-        scales = self.pool.place_floats("scales", rows * (columns // self.precision.block_size))
+        codes = self.pool.place("codes", rows * columns * self.precision.bits // 8)
+        scales = self.pool.place("scales", 4 * rows * (columns // self.precision.block_size))
         self.placements.append(Placement(parameter, (rows, columns), codes, scales))
         return codes, scales
 
@@ -156,7 +165,7 @@ class GraphBuilder:
         count = 1
         for size in shape:
             count *= size
-        region = self.pool.place_floats(section, count)
+        region = self.pool.place(section, 4 * count)
         self.placements.append(Placement(parameter, tuple(shape), region))
         return self._external(parameter, TensorProto.FLOAT, shape, region)
 
@@ -174,7 +183,9 @@ class GraphBuilder:
         gain = self.gain(parameter, (size,))
         return self.node("SimplifiedLayerNormalization", x, gain, axis=-1, epsilon=epsilon, stash_type=1)
 
-    def causal_conv(self, x: str, parameter: str, channels: int, kernel_size: int, activation: str = "none") -> str:
+    def causal_conv(
+        self, x: str, parameter: str, channels: int, kernel_size: int, activation: str = "none"
+    ) -> str:
         """Convolve causally over time, each channel alone, with a (batch, k-1, channels) state."""
         weight = self.small(parameter, (channels, 1, kernel_size))
         past, present = self.state("conv", (self.batch, kernel_size - 1, channels), shared_buffer=False)

@@ -52,7 +52,7 @@ class BlockModule(nn.Module):
 
     def _finish(self, x: Tensor, mixed: Tensor) -> Tensor:
         x = x + (self.mixer_out_norm(mixed) if self.sandwich else mixed)
-        transformed = self.ffn(self.ffn_norm(x))
+        transformed: Tensor = self.ffn(self.ffn_norm(x))
         return x + (self.ffn_out_norm(transformed) if self.sandwich else transformed)
 
 
@@ -63,7 +63,9 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.architecture = architecture
         self.embedding = nn.Embedding(architecture.vocab_size, architecture.hidden_size)
-        self.blocks = nn.ModuleList(BlockModule(block, architecture, registry) for block in architecture.blocks)
+        self.blocks = nn.ModuleList(
+            BlockModule(block, architecture, registry) for block in architecture.blocks
+        )
         self.final_norm = RMSNorm(architecture.hidden_size, architecture.norm_epsilon)
         if not architecture.tie_embeddings:
             self.head = nn.Linear(architecture.hidden_size, architecture.vocab_size, bias=False)
@@ -101,10 +103,13 @@ class LanguageModel(nn.Module):
 
 
 def initialise(model: LanguageModel, generator: torch.Generator) -> None:
-    """Set matrices to normal(0, 0.02), output projections scaled by 1 / sqrt(2 depth), as GPT-2 does."""
-    depth = len(model.blocks)
+    """Draw the embedding from normal(0, 1 / sqrt(d)) and every projection from normal(0, 0.5 / sqrt(d)).
+
+    At d = 64 a fixed deviation of 0.02 keeps four-block hybrids from learning recall within 300 steps.
+    """
+    deviation = model.architecture.hidden_size**-0.5
     for name, parameter in model.named_parameters():
-        if parameter.ndim < 2 or "conv_weight" in name or "decay_up" in name:
-            continue
-        scale = (2 * depth) ** -0.5 if "out_proj" in name else 1.0
-        nn.init.normal_(parameter, std=0.02 * scale, generator=generator)
+        if name == "embedding.weight":
+            nn.init.normal_(parameter, std=deviation, generator=generator)
+        elif name.endswith("proj.weight") or name == "head.weight":
+            nn.init.normal_(parameter, std=0.5 * deviation, generator=generator)

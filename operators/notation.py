@@ -14,7 +14,8 @@ def architecture_from_dict(document: Mapping[str, Any], registry: Registry = MIX
     """Build an Architecture from its document; raise NotationError for unknown or missing keys."""
     _require_known("architecture", document, {field.name for field in fields(Architecture)})
     blocks = tuple(
-        _block(f"blocks[{i}]", block, registry) for i, block in enumerate(_required(document, "architecture", "blocks"))
+        _block(f"blocks[{i}]", block, registry)
+        for i, block in enumerate(_required(document, "architecture", "blocks"))
     )
     return Architecture(**{**document, "blocks": blocks})
 

@@ -18,75 +18,94 @@ SECTION_STEP_BYTES = 1 << 22
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 SECTION_STRIDE = 0xD1B54A32D192ED03
 WORD = 0xFFFFFFFFFFFFFFFF
-
-UNIFORM_SECTIONS: dict[str, tuple[float, float]] = {
-    "scales": (0.0064, 0.0128),  # int4 codes have a deviation of 4.6: weights of about 1 / sqrt(512)
-    "gains": (0.9, 1.1),
-    "smalls": (-0.5, 0.5),
-}
-SECTION_ORDER = ("bytes", "scales", "gains", "smalls")
+LOWEST_BIT_OF_NIBBLES = np.uint64(0x1111111111111111)
 
 
 @dataclass(frozen=True)
-class Region:
-    """A tensor's place: its section, its byte offset within that section, and its length in bytes."""
+class Source:
+    """What a section is filled with.
 
-    section: str
-    offset: int
-    length: int
+    "bytes" are uniform; "nibbles" are bytes whose halves are 1 to 15, 8 twice as often, so that int4 codes average
+    their zero point (with plain bytes every logit vector points the same way, and an output check is blind);
+    "uniform" are fp32 values in [low, high).
+    """
+
+    kind: str
+    low: float = 0.0
+    high: float = 0.0
+
+
+CODES = {4: Source("nibbles"), 8: Source("bytes")}
+SCALES = {  # codes deviate by 4.4 at int4 and 74 at int8: weights of about 1 / sqrt(512)
+    4: Source("uniform", 0.0064, 0.0128),
+    8: Source("uniform", 0.0004, 0.0008),
+}
+GAINS = Source("uniform", 0.9, 1.1)
+SMALLS = Source("uniform", -0.5, 0.5)
+SECTION_NAMES = ("codes", "scales", "gains", "smalls")
 
 
 @dataclass(frozen=True)
 class Section:
-    """A run of the pool file: `count` random bytes, or `count` fp32 values uniform in [low, high)."""
+    """A run of the pool file: `count` bytes, or `count` fp32 values where the source is uniform."""
 
-    kind: str
+    source: Source
     count: int
-    low: float = 0.0
-    high: float = 0.0
 
     @property
     def byte_length(self) -> int:
         """Bytes of the section before padding."""
-        return self.count if self.kind == "bytes" else 4 * self.count
+        return 4 * self.count if self.source.kind == "uniform" else self.count
+
+
+@dataclass(frozen=True)
+class Region:
+    """A tensor's place: its section, what fills it, its byte offset within that section, its length in bytes."""
+
+    section_index: int
+    source: Source
+    offset: int
+    length: int
 
 
 @dataclass
 class PoolLayout:
     """Hands out aligned places in the sections; `finish` fixes the file offsets."""
 
-    used: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SECTION_ORDER, 0))
+    bits: int
+    used: list[int] = field(default_factory=lambda: [0] * len(SECTION_NAMES))
     pending: list[tuple[onnx.TensorProto, Region]] = field(default_factory=list)
 
-    def place_bytes(self, length: int) -> Region:
-        """Reserve `length` random bytes."""
-        return self._place("bytes", length)
-
-    def place_floats(self, section: str, count: int) -> Region:
-        """Reserve `count` fp32 values of a uniform section."""
-        return self._place(section, 4 * count)
+    def place(self, section: str, length: int) -> Region:
+        """Reserve `length` bytes of a section."""
+        index = SECTION_NAMES.index(section)
+        region = Region(index, self._sources[index], self.used[index], length)
+        self.used[index] += _round_up(length, ALIGNMENT)
+        return region
 
     def sections(self) -> tuple[Section, ...]:
-        """Return the sections in file order, each rounded up to a whole number of steps."""
-        return tuple(_section(name, _round_up(self.used[name], SECTION_STEP_BYTES)) for name in SECTION_ORDER)
+        """Return the sections in file order, each rounded up to a whole number of steps, at least one."""
+        lengths = [_round_up(max(used, 1), SECTION_STEP_BYTES) for used in self.used]
+        return tuple(
+            Section(source, length // 4 if source.kind == "uniform" else length)
+            for source, length in zip(self._sources, lengths, strict=True)
+        )
 
     def finish(self, location: str) -> None:
         """Write the file offsets of all placed tensors into their external-data entries."""
         starts = section_starts(self.sections())
-        offsets = dict(zip(SECTION_ORDER, starts, strict=True))
         for tensor, region in self.pending:
             entries = {
                 "location": location,
-                "offset": str(offsets[region.section] + region.offset),
+                "offset": str(starts[region.section_index] + region.offset),
                 "length": str(region.length),
             }
             for key, text in entries.items():
                 tensor.external_data.add(key=key, value=text)
 
-    def _place(self, section: str, length: int) -> Region:
-        region = Region(section, self.used[section], length)
-        self.used[section] += _round_up(length, ALIGNMENT)
-        return region
+    @property
+    def _sources(self) -> tuple[Source, ...]:
+        return (CODES[self.bits], SCALES[self.bits], GAINS, SMALLS)
 
 
 def section_starts(sections: tuple[Section, ...]) -> list[int]:
@@ -113,24 +132,26 @@ def section_words(seed: int, section_index: int, first: int, count: int) -> NDAr
 
 
 def region_bytes(seed: int, region: Region) -> NDArray[np.uint8]:
-    """Return the bytes of a place in the bytes section; its offset is a multiple of 8."""
-    words = section_words(seed, SECTION_ORDER.index("bytes"), region.offset // 8, -(-region.length // 8))
+    """Return the bytes of a place filled with bytes or nibbles; its offset is a multiple of 8."""
+    words = section_words(seed, region.section_index, region.offset // 8, -(-region.length // 8))
+    if region.source.kind == "nibbles":
+        words = _centred_nibbles(words)
     return words.view(np.uint8)[: region.length]
 
 
 def region_floats(seed: int, region: Region) -> NDArray[np.float32]:
-    """Return the fp32 values of a place in a uniform section."""
-    low, high = UNIFORM_SECTIONS[region.section]
-    words = section_words(seed, SECTION_ORDER.index(region.section), region.offset // 4, region.length // 4)
+    """Return the fp32 values of a place filled uniformly."""
+    low, high = region.source.low, region.source.high
+    words = section_words(seed, region.section_index, region.offset // 4, region.length // 4)
     unit = (words >> np.uint64(40)).astype(np.float64) / float(1 << 24)
     return (low + (high - low) * unit).astype(np.float32)
 
 
-def _section(name: str, byte_length: int) -> Section:
-    if name == "bytes":
-        return Section("bytes", byte_length)
-    low, high = UNIFORM_SECTIONS[name]
-    return Section("uniform", byte_length // 4, low, high)
+def _centred_nibbles(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Turn every half byte of 0 into 8."""
+    set_bits = words | words >> np.uint64(1) | words >> np.uint64(2) | words >> np.uint64(3)
+    zeros: NDArray[np.uint64] = ~set_bits & LOWEST_BIT_OF_NIBBLES
+    return words | zeros << np.uint64(3)
 
 
 def _round_up(value: int, step: int) -> int:

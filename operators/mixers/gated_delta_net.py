@@ -114,15 +114,18 @@ class GatedDeltaNetModule(nn.Module):
         window = torch.cat([history, mixed], dim=1)  # (b, k, c)
         mixed = functional.silu((window * self.conv_weight.t()).sum(dim=1, keepdim=True))
         query, key, value, log_decay, beta = self.recurrence_inputs(mixed, decay, rate)
-        out, memory = delta_step(query[:, :, 0], key[:, :, 0], value[:, :, 0], log_decay[..., 0], beta[..., 0], memory)
+        out, memory = delta_step(
+            query[:, :, 0], key[:, :, 0], value[:, :, 0], log_decay[..., 0], beta[..., 0], memory
+        )
         return self.read_out(out[:, :, None], gate), (window[:, 1:], memory)
 
     def recurrence_inputs(self, mixed: Tensor, decay: Tensor, rate: Tensor) -> tuple[Tensor, ...]:
         """Return query, key, value (batch, heads, tokens, size), log decay and beta (batch, heads, tokens)."""
         config = self.config
-        query, key, value = mixed.split((config.key_size, config.key_size, config.value_size), dim=-1)
+        query, key, value = mixed.split([config.key_size, config.key_size, config.value_size], dim=-1)  # type: ignore[no-untyped-call]
         query, key = (
-            l2_normalise(part.unflatten(-1, (-1, config.key_head_size))).transpose(1, 2) for part in (query, key)
+            l2_normalise(part.unflatten(-1, (-1, config.key_head_size))).transpose(1, 2)
+            for part in (query, key)
         )
         repeats = config.value_heads // config.key_heads
         if repeats > 1:
@@ -166,7 +169,12 @@ def chunked_gated_delta(query: Tensor, key: Tensor, value: Tensor, log_decay: Te
     for start in range(0, tokens, CHUNK_TOKENS):
         part = slice(start, start + CHUNK_TOKENS)
         out, memory = _delta_chunk(
-            query[:, :, part], key[:, :, part], value[:, :, part], log_decay[:, :, part], beta[:, :, part], memory
+            query[:, :, part],
+            key[:, :, part],
+            value[:, :, part],
+            log_decay[:, :, part],
+            beta[:, :, part],
+            memory,
         )
         outputs.append(out)
     return torch.cat(outputs, dim=2)
@@ -197,7 +205,9 @@ def naive_gated_delta_net(module: GatedDeltaNetModule, x: Tensor) -> Tensor:
     return torch.cat(outputs, dim=1)
 
 
-def lower_gated_delta_net(graph: GraphBuilder, config: GatedDeltaNet, hidden_size: int, x: str, prefix: str) -> str:
+def lower_gated_delta_net(
+    graph: GraphBuilder, config: GatedDeltaNet, hidden_size: int, x: str, prefix: str
+) -> str:
     """Append the fused projection, CausalConvWithState, LinearAttention (gated_delta), GatedRMSNorm, projection."""
     projected = graph.matmul(x, f"{prefix}.in_proj", hidden_size, sum(config.projected_sizes))
     mixed, gate, decay, rate = graph.split(projected, config.projected_sizes)

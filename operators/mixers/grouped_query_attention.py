@@ -35,7 +35,9 @@ class GroupQueryAttention:
             if getattr(self, field) < 1:
                 raise ArchitectureError(f"{self.name}.{field}", getattr(self, field), "must be positive")
         if self.heads % self.kv_heads:
-            raise ArchitectureError(f"{self.name}.kv_heads", self.kv_heads, f"must divide heads = {self.heads}")
+            raise ArchitectureError(
+                f"{self.name}.kv_heads", self.kv_heads, f"must divide heads = {self.heads}"
+            )
         if self.head_size % 16:
             raise ArchitectureError(f"{self.name}.head_size", self.head_size, "must be a multiple of 16")
 

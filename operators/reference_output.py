@@ -1,0 +1,77 @@
+"""The logits that a candidate must produce: torch run on the same pool weights, dequantised."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from operators.architecture import Architecture
+from operators.graph import Placement
+from operators.lowering import LoweredGraph
+from operators.model import LanguageModel
+from operators.pool import region_bytes, region_floats
+from operators.precision import Precision
+from operators.registry import MIXERS, Registry
+
+
+def expected_logits(
+    architecture: Architecture,
+    lowered: LoweredGraph,
+    precision: Precision,
+    pool_seed: int,
+    prompt_ids: Sequence[int],
+    decode_ids: Sequence[int],
+    logit_indices: Sequence[int],
+) -> list[list[float]]:
+    """Return sampled logits after the prompt and after each of `decode_ids`, in fp32.
+
+    The whole sequence goes through the parallel form once, so a wrong state in the graph's decode shows.
+    """
+    model = model_from_pool(architecture, lowered, precision, pool_seed)
+    ids = torch.tensor([[*prompt_ids, *decode_ids]])
+    with torch.inference_mode():
+        x = model.embed(ids)
+        for block in model.blocks:
+            x = block(x)
+        logits = model.logits(x[:, len(prompt_ids) - 1 :])[0]  # (1 + decoded, vocabulary)
+    return logits[:, list(logit_indices)].tolist()
+
+
+def model_from_pool(
+    architecture: Architecture,
+    lowered: LoweredGraph,
+    precision: Precision,
+    pool_seed: int,
+    registry: Registry = MIXERS,
+) -> LanguageModel:
+    """Return the torch model whose weights are the pool's, dequantised to fp32."""
+    with torch.device("meta"):
+        model = LanguageModel(architecture, registry)
+    weights = {
+        placement.parameter: torch.from_numpy(placed_values(placement, precision, pool_seed))
+        for placement in lowered.placements
+    }
+    shaped = {name: weights[name].view(parameter.shape) for name, parameter in model.named_parameters()}
+    model.load_state_dict(shaped, strict=True, assign=True)
+    return model
+
+
+def placed_values(placement: Placement, precision: Precision, pool_seed: int) -> NDArray[np.float32]:
+    """Return a placed tensor's values: fp32 as they are, or (code - zero point) * scale."""
+    if placement.scales is None:
+        return region_floats(pool_seed, placement.region).reshape(placement.shape)
+    rows, columns = placement.shape
+    codes = unpack(region_bytes(pool_seed, placement.region), precision.bits).reshape(
+        rows, -1, precision.block_size
+    )
+    scales = region_floats(pool_seed, placement.scales).reshape(rows, -1, 1)
+    centred = codes.astype(np.float32) - np.float32(1 << (precision.bits - 1))
+    return (centred * scales).reshape(rows, columns)
+
+
+def unpack(packed: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
+    """Return one code per weight; int4 holds two in a byte, the low half first."""
+    if bits == 8:
+        return packed
+    return np.stack([packed & 0x0F, packed >> 4], axis=-1).reshape(-1)

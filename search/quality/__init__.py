@@ -1,0 +1,1 @@
+"""How good a candidate is likely to be: the recall score of its layout and its estimated relative loss."""
