@@ -4,7 +4,9 @@ import sys
 
 import typer
 
-from service.commands import arch, demo, device, study, up
+from service.commands import arch, device, study
+from service.commands.demo import demo
+from service.commands.up import up
 from service.errors import BadInput, ServiceError
 from service.version import installed_version
 
@@ -17,8 +19,8 @@ app = typer.Typer(
     add_completion=False,
     help="Which small language model architecture should I train for these devices? Answered by measuring.",
 )
-app.command("up")(up.up)
-app.command("demo")(demo.demo)
+app.command("up")(up)
+app.command("demo")(demo)
 app.add_typer(study.app, name="study")
 app.add_typer(device.app, name="device")
 app.add_typer(arch.app, name="arch")

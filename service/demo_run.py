@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from reports.terminal import front_table
 from rich.console import Console
 
 from reports.encoding import report_from_dict
-from reports.rows import StudyReport
+from reports.terminal import front_table, references_table, repeatability_table
 from service.api.schemas import StudyOut
 from service.client import Client
 from service.commands.study import read_file
@@ -83,15 +82,9 @@ def _renamed(client: Client, document: str) -> str:
 def _show_end(client: Client, study: StudyOut, path: Path, console: Console) -> None:
     report = report_from_dict(client.report(study.name))
     console.print(front_table(report))
-    _show_repeats(report, console)
+    console.print(references_table(report))
+    if report.repeatability:
+        console.print(repeatability_table(report))
     path.parent.mkdir(parents=True, exist_ok=True)
     client.save_report_html(study.name, path)
     console.print(f"report: {path}", soft_wrap=True)
-
-
-def _show_repeats(report: StudyReport, console: Console) -> None:
-    for row in report.repeatability:
-        console.print(
-            f"measured again ({row.n}): {row.label} {row.kind}: rank correlation {row.rank_correlation:.3f}, "
-            f"median difference {row.median_difference:.1%}"
-        )

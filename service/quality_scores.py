@@ -37,17 +37,14 @@ class QualityScores:
         self._database = database
         self._stop = stop
 
-    def of(self, architecture: Architecture) -> dict[str, Observation]:
-        """Give both proxies by metric; trains a small model where the pattern is new, which takes half a minute."""
-        recall = self._recall(architecture.layout)
-        half_width = HALF_INTERVAL_SIGMAS * recall.deviation
-        return {
-            RECALL: Observation(recall.score, recall.score - half_width, recall.score + half_width),
-            LOSS: relative_loss(architecture),
-        }
-
-    def _recall(self, layout: str) -> RecallScore:
-        return tabled_score(layout) or self._trained_before(layout) or self._train(layout)
+    def of(self, architecture: Architecture, needs_recall: bool) -> dict[str, Observation]:
+        """Give the proxies by metric; a new pattern is trained, for half a minute, only where recall is needed."""
+        layout = architecture.layout
+        recall = tabled_score(layout) or self._trained_before(layout)
+        if recall is None and needs_recall:
+            recall = self._train(layout)
+        scores = {LOSS: relative_loss(architecture)}
+        return {RECALL: _with_interval(recall), **scores} if recall else scores
 
     def _trained_before(self, layout: str) -> RecallScore | None:
         pattern = reduce_to_four(layout)
@@ -61,6 +58,11 @@ class QualityScores:
         with self._database.write() as session:
             RecallScores(session).keep(score.pattern, RECIPE, score.score, score.deviation, score.seeds)
         return score
+
+
+def _with_interval(recall: RecallScore) -> Observation:
+    half_width = HALF_INTERVAL_SIGMAS * recall.deviation
+    return Observation(recall.score, recall.score - half_width, recall.score + half_width)
 
 
 def relative_loss(architecture: Architecture) -> Observation:

@@ -122,7 +122,9 @@ def _memory(measured: Measured) -> dict[str, int]:
 
 
 def _flat(value: Any, name: str = "") -> Sequence[tuple[str, str]]:
-    """List a nested mapping's leaves as dotted names and short texts."""
+    """List a nested value's leaves as dotted names and short texts."""
+    if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        value = {str(number): item for number, item in enumerate(value, start=1)}
     if isinstance(value, Mapping):
         return [
             leaf for key, item in value.items() for leaf in _flat(item, f"{name}.{key}" if name else str(key))

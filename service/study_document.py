@@ -31,6 +31,10 @@ class _StrictLoader(yaml.SafeLoader):
         """Refuse a key that is there twice: the first would silently be lost."""
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise StudyFileError(
+                    f"line {key.start_mark.line + 1}: a key is not a plain word", hint="use words"
+                )
             if key.value in seen:
                 line = key.start_mark.line + 1
                 raise StudyFileError(

@@ -2,21 +2,22 @@
 
 from collections.abc import Sequence
 
-from reports.rows import CurrentRow, MetricColumn, ProgressRow
+from reports.rows import CurrentRow, ProgressRow
 from reports.rows import TrialRow as ReportTrial
+from service.report_columns import columns_of
+from service.report_trials import trial_row
 from service.store import studies, trials
 from service.store.rows import TrialRow
-from service.study_rows import StudyRows, front_of
+from service.study_rows import StudyFront, StudyRows, front_of
 from service.time_left import SecondsLeft, seconds_left
 
 REUSED_BELOW_S = 2.0
 """A trial this short was answered from the store; it says nothing of the next one's time."""
 
 
-def progress_of(
-    rows: StudyRows, last_finished: ReportTrial | None = None, columns: tuple[MetricColumn, ...] = ()
-) -> ProgressRow:
+def progress_of(rows: StudyRows) -> ProgressRow:
     """Summarise a study's rows."""
+    front = front_of(rows.trials, rows.definition)
     counted = [row for row in rows.trials if row.kind != trials.REFERENCE]
     volumes = tuple(row.hypervolume for row in rows.trials if row.hypervolume is not None)
     left = _seconds_left(rows, counted)
@@ -27,17 +28,23 @@ def progress_of(
         trials_done=sum(row.state in trials.ENDED for row in counted),
         trials_under_way=sum(row.state == trials.RUNNING for row in rows.trials),
         trials_failed=sum(row.state == trials.FAILED for row in counted),
-        front_size=len(front_of(rows.trials, rows.definition).numbers),
+        front_size=len(front.numbers),
         elapsed_seconds=rows.elapsed_seconds,
         hypervolume=volumes[-1] if volumes else None,
         hypervolume_history=volumes,
         current=_current(rows),
         seconds_left_low=left.low if left else None,
         seconds_left_high=left.high if left else None,
-        last_finished=last_finished,
-        columns=columns,
+        last_finished=_last_finished(rows, front),
+        columns=columns_of(rows.definition),
         message=rows.study.detail,
     )
+
+
+def _last_finished(rows: StudyRows, front: StudyFront) -> ReportTrial | None:
+    ended = [row for row in rows.trials if row.finished_at is not None]
+    newest = max(ended, key=lambda row: str(row.finished_at), default=None)
+    return trial_row(rows, newest, front) if newest is not None else None
 
 
 def _current(rows: StudyRows) -> tuple[CurrentRow, ...]:

@@ -13,7 +13,7 @@ from service.measurement_desk import Answered, MeasurementDesk, Order
 from service.measurement_plans import Calibration, Conditions, DeviceTarget
 from service.observations import observations_from_dict, observations_to_dict, observe
 from service.parts import Parts
-from service.quality_scores import QualityScores
+from service.quality_scores import RECALL, QualityScores
 from service.store import trials
 from service.store.database import database_now
 from service.store.rows import TrialRow
@@ -43,6 +43,9 @@ class TrialRun:
         self.definition = definition
         self.desk = desk
         self.quality = quality
+        wanted = {each.metric.name for each in definition.objectives}
+        bounded = {each.metric.name for each in definition.constraints}
+        self.needs_recall = RECALL in wanted | bounded
         self.conditions = Conditions(definition.workload, definition.precision)
 
     def launch(self, trial_id: str, targets: Sequence[BoundTarget]) -> None:
@@ -78,7 +81,7 @@ class TrialRun:
             return len(Trials(session).measurements(trial_id)) == len(targets)
 
     def _score(self, trial_id: str, architecture: Architecture) -> None:
-        scores = self.quality.of(architecture)
+        scores = self.quality.of(architecture, self.needs_recall)
         with self.parts.database.write() as session:
             Trials(session).get(trial_id).observations = observations_to_dict(scores)
 
@@ -108,7 +111,7 @@ class TrialRun:
             return
         observed = observations_from_dict(row.observations) | _observed(answers, targets)
         written = observations_to_dict(observed)
-        Trials(session).end(row.id, trials.MEASURED, "measured", "", written)
+        Trials(session).end(row.id, trials.MEASURED, "measured", row.detail, written)
         session.flush()
         update_hypervolume(session, self.definition, row)
 
