@@ -35,7 +35,7 @@ recall-table: $(VENV)/.installed
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet $(PIP_OPTIONS) ".[test,compiler]"
-	.venv-lock/bin/python -m pip freeze --exclude loopfront > constraints.txt
+	.venv-lock/bin/python -m pip freeze --exclude loopfront | sed "s/+cpu$$//" > constraints.txt
 	rm -rf .venv-lock
 
 clean:
