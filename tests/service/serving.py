@@ -1,6 +1,7 @@
 """Builders for the service's tests: a real service on a loopback port, and an agent driven by hand."""
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -115,3 +116,96 @@ def _phase(candidate_ms: float, sentinel_ms: float) -> PhaseSamples:
         for wobble, first in ((0.99, True), (1.0, False), (1.01, True))
     ]
     return PhaseSamples((ProcessSamples(tuple(blocks)), ProcessSamples(tuple(blocks))))
+
+
+SMALL_STUDY = """
+study: {name}
+seed: 5
+trials: {trials}
+budget: {{parameters: 6M, tolerance: 0.02}}
+space:
+  vocabulary: 8192
+  embedding_ratio: [0.1, 0.6]
+  depth: [4, 10]
+  mixers:
+    short_conv: {{kernel_size: [3, 4]}}
+    grouped_query_attention: {{head_size: 64, kv_heads: [1]}}
+workload: {{prompt_tokens: 32, context_tokens: 64, generate_tokens: 16}}
+targets:
+  laptop: {{device: local}}
+objectives: [estimated_relative_loss, tpot_ms_p50@laptop, peak_rss_mb@laptop]
+constraints: ["peak_rss_mb@laptop <= 110"]
+references: [lfm2-350m]
+enqueue: [CCACCA]
+"""
+
+
+def a_small_study(name: str = "small", trials: int = 4) -> str:
+    """A study of candidates so small that building one takes a tenth of a second."""
+    return SMALL_STUDY.format(name=name, trials=trials)
+
+
+class SimulatedWorker:
+    """Serves jobs from a thread with simulated numbers that follow from the graph's digest alone."""
+
+    def __init__(self, url: str, failing_jobs: frozenset[int] = frozenset(), pause_s: float = 0.0) -> None:
+        self.agent = HandDrivenAgent(url)
+        self.served: list[str] = []
+        self.jobs: list[str] = []
+        self._failing_jobs = failing_jobs
+        self._pause_s = pause_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def __enter__(self) -> "SimulatedWorker":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(10)
+        self.agent.close()
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            try:
+                job = self.agent.lease(wait_s=0.5)
+                if job is not None:
+                    self._serve(job)
+            except httpx2.TransportError:
+                self._stop.wait(0.1)  # the service was killed and comes back
+
+    def _serve(self, job: Mapping[str, Any]) -> None:
+        graph = job["plan"]["candidate"]["graph_sha256"]
+        assert self.agent.http.get(f"/blobs/{graph}").is_success
+        self._stop.wait(self._pause_s)
+        self.jobs.append(job["job_id"])
+        self.served.append(graph)
+        self._report(job, simulated_outcome(graph, len(self.served) in self._failing_jobs))
+
+    def _report(self, job: Mapping[str, Any], outcome: Mapping[str, Any]) -> None:
+        while not self._stop.is_set():
+            try:
+                self.agent.report(job, outcome)
+                return
+            except httpx2.TransportError:
+                self._stop.wait(0.1)
+
+
+def simulated_outcome(graph_sha256: str, fails: bool) -> dict[str, Any]:
+    """The same numbers for the same graph, so that runs can be compared."""
+    if fails:
+        return {"kind": "out_of_memory", "reason": "simulated", "log": "simulated"}
+    draw = int(graph_sha256[:8], 16) / 16**8
+    return a_simulated_result(decode_ratio=0.5 + draw, peak_mb=80 + 40 * draw)
+
+
+def wait_for_end(client: Client, name: str, timeout_s: float = 60.0) -> str:
+    """Wait until a study has ended and return its state."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        study = client.study(name)
+        if study.state in {"finished", "failed", "cancelled"}:
+            return study.state
+        time.sleep(0.1)
+    raise AssertionError(f"{name} is still {study.state}: {study.detail}, {study.progress}")
