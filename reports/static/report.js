@@ -202,10 +202,21 @@ Loopfront.listenToPage = () => {
 
 Loopfront.redrawAll = () => { for (const chart of Loopfront.page.charts.values()) chart.redraw?.(); };
 
+// Paper is light and narrower than the screen: the drawings are scaled to it as they are.
+Loopfront.printing = (isPrinting) => {
+  document.documentElement.classList.toggle("printing", isPrinting);
+  Loopfront.redrawAll();
+  for (const [place, chart] of Loopfront.page.charts) {
+    const drawing = place.querySelector("svg");
+    if (isPrinting) drawing?.setAttribute("viewBox", `0 0 ${chart.getWidth()} ${chart.getHeight()}`);
+    else drawing?.removeAttribute("viewBox");
+  }
+};
+
 Loopfront.listenToColours = () => {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", Loopfront.redrawAll);
-  addEventListener("beforeprint", () => { document.documentElement.classList.add("printing"); Loopfront.redrawAll(); });
-  addEventListener("afterprint", () => { document.documentElement.classList.remove("printing"); Loopfront.redrawAll(); });
+  addEventListener("beforeprint", () => Loopfront.printing(true));
+  addEventListener("afterprint", () => Loopfront.printing(false));
 };
 
 Loopfront.showNews = () => {
@@ -229,9 +240,13 @@ Loopfront.listenToNews = () => {
   const main = () => document.getElementById("main");
   const banner = (hidden) => { document.getElementById("connection").hidden = hidden; };
   document.addEventListener("htmx:before:request", (event) => { if (main().dataset.running !== "yes") event.preventDefault(); });
-  document.addEventListener("htmx:after:swap", () => { banner(true); Loopfront.showNews(); });
+  // A failed answer also ends in "after:swap", of nothing.
+  document.addEventListener("htmx:after:swap", (event) => {
+    const failed = event.detail.ctx?.response?.status >= 400;
+    banner(!failed);
+    if (!failed) Loopfront.showNews();
+  });
   document.addEventListener("htmx:error", () => banner(false));
-  document.addEventListener("htmx:response:error", () => banner(false));
 };
 
 Loopfront.start = () => {

@@ -102,9 +102,10 @@ Loopfront.samplesOption = (phase) => {
   candidate.markLine = { silent: true, symbol: "none", label: { show: false }, data: Loopfront.processLines(phase, colours) };
   return {
     ...base, ...axes,
-    title: { text: `${phase.phase} on ${phase.target}`, textStyle: { fontSize: 13, color: colours.ink } },
+    title: { text: `${phase.phase} on ${phase.target}`, left: 0, top: 0, textStyle: { fontSize: 13, color: colours.ink } },
+    grid: { ...axes.grid, top: 54 },
     xAxis: { ...axes.xAxis, min: -0.6, max: phase.blocks.length - 0.4, axisLabel: { show: false }, splitLine: { show: false } },
-    legend: { top: 0, right: 0, textStyle: { color: colours.soft } },
+    legend: { top: 20, right: 0, itemWidth: 12, textStyle: { color: colours.soft } },
     tooltip: { ...base.tooltip, trigger: "item", formatter: tooltip },
     series: [candidate, dots("sentinel", "sentinel_ms", 0.2, "diamond", colours.raw)],
   };
@@ -117,7 +118,8 @@ Loopfront.ratioOption = (phase) => {
   const ratios = phase.blocks.map((block) => Loopfront.median(block.candidate_ms) / Loopfront.median(block.sentinel_ms));
   return {
     ...base, ...axes,
-    xAxis: { ...axes.xAxis, min: -0.6, max: phase.blocks.length - 0.4, splitLine: { show: false }, axisLabel: { show: false } },
+    xAxis: { ...axes.xAxis, nameGap: 12, min: -0.6, max: phase.blocks.length - 0.4, splitLine: { show: false }, axisLabel: { show: false } },
+    yAxis: { ...axes.yAxis, splitNumber: 3 },
     tooltip: { ...base.tooltip, trigger: "item", formatter: (p) => `ratio ${Loopfront.number(p.value[1], 4)}` },
     series: [{ type: "scatter", data: ratios.map((ratio, slot) => [slot, ratio]), symbolSize: 7, itemStyle: { color: colours.ink },
       markLine: { silent: true, symbol: "none", data: [{ yAxis: Loopfront.median(ratios), lineStyle: { color: colours.accent } }, ...Loopfront.processLines(phase, colours)], label: { show: false } } }],

@@ -175,7 +175,7 @@ def _study(trials: list[TrialRow], rng: random.Random) -> StudyReport:
         created_at="2026-11-23T18:00:00+00:00",
         finished_at="2026-11-23T18:08:41+00:00",
         seconds=521.0,
-        requested_trials=len(trials) - 2,
+        requested_trials=36,
         workload={"prompt tokens": "256", "context tokens": "512", "generated tokens": "64", "threads": "1"},
         precision="int4 (block 32)",
         budget="60 M parameters ± 1 %",

@@ -93,8 +93,8 @@ def _note_foreign(url: str, troubles: list[str]) -> None:
 
 
 def _row_numbers(page: Any, table: str) -> list[int]:
-    rows = page.locator(f"#{table} tbody tr:visible")
-    return [int(rows.nth(index).get_attribute("data-trial")) for index in range(rows.count())]
+    shown = "(rows) => rows.filter((row) => row.checkVisibility()).map((row) => Number(row.dataset.trial))"
+    return list(page.locator(f"#{table} tbody tr").evaluate_all(shown))
 
 
 def test_the_page_names_no_address_to_load_from() -> None:
