@@ -31,7 +31,8 @@ def require_runner(settings: Settings) -> None:
         build_runner(agent_folder(settings) / "runner")
         installed_runtime()
     except (BuildError, RuntimeLibraryError) as error:
-        raise StartRefused(str(error), code="runner-missing") from None
+        # A compiler's complaint has many lines.
+        raise StartRefused(" ".join(str(error).split()), code="runner-missing") from None
 
 
 class LocalAgent:

@@ -94,10 +94,15 @@ def lower_sentinel(workload: Workload) -> Lowered:
     return lower_model("sentinel", sentinel(), SENTINEL_PRECISION, workload)
 
 
+@lru_cache(maxsize=16)
+def _sentinel_check(workload: Workload) -> OutputCheck:
+    return output_check(sentinel(), lower_sentinel(workload).graph, SENTINEL_PRECISION)
+
+
 def calibration_plan(conditions: Conditions) -> MeasurementPlan:
     """Plan the measurement of the sentinel against itself."""
     lowered = lower_sentinel(conditions.workload)
-    check = output_check(sentinel(), lowered.graph, SENTINEL_PRECISION)
+    check = _sentinel_check(conditions.workload)
     protocol = _protocol(sentinel(), conditions.workload, processes=(3, 5))
     return MeasurementPlan(lowered.files, lowered.files, conditions.workload, check, protocol, None)
 
