@@ -1,6 +1,7 @@
 """The page templates, with the filters that turn rows into text."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ SCRIPTS = (
 STYLESHEET = "report.css"
 
 
+@cache
 def page_environment() -> Environment:
-    """A fresh environment that escapes everything and refuses names it does not know."""
+    """The one environment; it escapes everything, refuses names it does not know and compiles each page once."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATE_FOLDER),
         autoescape=True,

@@ -268,4 +268,4 @@ class PageUrls:
     report_json: str = ""
     static: str = "/static"
     index: str = "/"
-    refresh_seconds: int = 3
+    refresh_seconds: int = 5
