@@ -55,7 +55,7 @@ def _watch_lines(client: Client, name: str, console: Console) -> StudyOut:
             if trial.state in ENDED_TRIALS and trial.number not in told:
                 told.add(trial.number)
                 console.print(trial_line(trial), soft_wrap=True, highlight=False)
-        status = f"{study.state} {study.detail}".rstrip()
+        status = f"{study.state}: {study.detail}" if study.detail else study.state
         if status != said:
             said = status
             console.print(f"study {name}: {status}", soft_wrap=True, highlight=False)

@@ -88,7 +88,8 @@ def show(
 
     progress = study.progress
     done, requested = progress["trials_done"], progress["requested_trials"]
-    typer.echo(f"{study.name}: {study.state}, {done} of {requested} trials {study.detail}".rstrip())
+    detail = f" ({study.detail})" if study.detail else ""
+    typer.echo(f"{study.name}: {study.state}, {done} of {requested} trials{detail}")
     Console().print(front_table(report_from_dict(report)))
 
 

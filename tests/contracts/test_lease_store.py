@@ -1,8 +1,8 @@
-"""Leases, results and evidence on a real SQLite file."""
+"""The contract of every database that leases live in; each one that is supported runs this whole file."""
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,9 +18,14 @@ FAILED = {"kind": "runner_fault", "reason": "simulated fault", "log": "no proof"
 SIMULATED = {"kind": "measured", "note": "simulated: this store test reads no numbers"}
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'loopfront.sqlite'}")
+DATABASES: dict[str, Callable[[Path], str]] = {
+    "sqlite": lambda folder: f"sqlite:///{folder / 'loopfront.sqlite'}",
+}
+
+
+@pytest.fixture(params=DATABASES)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    database = Database(DATABASES[request.param](tmp_path))
     upgrade(database)
     yield database
     database.close()
