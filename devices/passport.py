@@ -47,6 +47,7 @@ def passport_of(
         "sentinel_level": _sentinel_level(plan, prefill, decode),
         "precision": _precision(plan.protocol.half_width_target, prefill, decode),
         "memory_peaks": _memory_peaks(noted.memory_run),
+        "memory_phases": _memory_phases(noted.memory_run),
         "processes": [_process(run) for run in noted.timed_runs],
     }
 
@@ -70,6 +71,14 @@ def _memory_peaks(run: ProvenRun) -> str:
     """Say whether the kernel let us reset its high-water mark between phases."""
     since = {record["peak_since"] for record in run.named("memory")}
     return "since the start of the process" if "start" in since else "per phase"
+
+
+def _memory_phases(run: ProvenRun) -> dict[str, dict[str, int]]:
+    names = ("rss_bytes", "peak_rss_bytes", "anonymous_bytes")
+    return {
+        record["phase"]: dict(zip(names, map(int, record["rss_peak_anonymous_bytes"]), strict=True))
+        for record in run.named("memory")
+    }
 
 
 def _process(run: ProvenRun) -> dict[str, Any]:
