@@ -62,6 +62,10 @@ class Client:
         """Stop a study; what was measured stays."""
         return self._post(schemas.StudyOut, f"/studies/{_part(name)}/cancel", {})
 
+    def resume_study(self, name: str) -> schemas.StudyOut:
+        """Let a failed or cancelled study go on."""
+        return self._post(schemas.StudyOut, f"/studies/{_part(name)}/resume", {})
+
     def enqueue(
         self, name: str, layouts: Sequence[str], architectures: Sequence[Mapping[str, Any]] = ()
     ) -> schemas.CandidatesQueued:

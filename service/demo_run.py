@@ -21,6 +21,7 @@ from service.study_watch import watch_study
 
 REPEATED_CANDIDATES = 12
 SEED_STEP = 1
+STOPPED = frozenset({"failed", "cancelled"})
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,9 @@ def run_demo(settings: Settings, wishes: DemoWishes) -> None:
     with DemoService(settings, wishes.keep, console) as service, Client(service.url) as client:
         study = _submit(client, document, wishes)
         console.print(f"study {study.name}: watch it at {service.url}{study.page}")
+        if study.state in STOPPED:
+            console.print(f"it had stopped ({study.detail}); it goes on", soft_wrap=True)
+            client.resume_study(study.name)
         if wishes.repeat:
             client.repeat(study.name, REPEATED_CANDIDATES)
         try:

@@ -1,5 +1,6 @@
 """The rules of leases as pure functions: who may report, what is retried, when a lease ends."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -13,6 +14,11 @@ RETRY_DELAYS_S = (5.0, 30.0)
 CANDIDATE_FAULTS = frozenset({"out_of_memory", "unsupported", "timed_out"})
 FINAL_KINDS = CANDIDATE_FAULTS | {"measured", "wrong_output"}
 RETRIED_KINDS = frozenset({"not_ready", "throttled", "runner_fault", "device_lost"})
+
+DEVICE_TROUBLE = frozenset({"not_ready", "throttled", "device_lost"})
+"""After three attempts these say that the device can't be used now, whatever the candidate."""
+LARGEST_RUN_OF_FAULTS = 3
+"""One runner fault may be the candidate's doing; so many in a row are not."""
 
 Verdict = Literal["store", "superseded", "already-stored", "never-granted"]
 
@@ -58,3 +64,11 @@ def is_grantable(expires_at: datetime | None, now: datetime) -> bool:
 def expiry(now: datetime, lease_seconds: float) -> datetime:
     """When a lease granted or extended at `now` ends."""
     return now + timedelta(seconds=lease_seconds)
+
+
+def device_is_unusable(newest_outcomes: Sequence[str]) -> bool:
+    """Say whether a study should stop for its device's sake; `newest_outcomes` are of its last trials, newest first."""
+    if newest_outcomes and newest_outcomes[0] in DEVICE_TROUBLE:
+        return True
+    run = newest_outcomes[:LARGEST_RUN_OF_FAULTS]
+    return len(run) == LARGEST_RUN_OF_FAULTS and all(kind in RETRIED_KINDS for kind in run)

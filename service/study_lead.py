@@ -7,12 +7,14 @@ from sqlalchemy.orm import Session
 
 from search.proposer import Proposal, Proposer, Told
 from service.known_layouts import NamedArchitecture
+from service.leases import LARGEST_RUN_OF_FAULTS, RETRIED_KINDS, device_is_unusable
 from service.measurement_desk import MeasurementDesk, Refused, device_target, read_calibration
 from service.measurement_plans import Calibration
 from service.parts import Parts
 from service.quality_scores import QualityScores
 from service.store import studies, trials
 from service.store.agents import Devices
+from service.store.jobs import CANCELLED as CANCELLED_JOB
 from service.store.measurements import Calibrations
 from service.store.rows import DeviceRow
 from service.store.studies import Studies
@@ -31,7 +33,6 @@ class StudyLead:
             row = Studies(session).find(study_id)
         self.parts = parts
         self.study_id = study_id
-        self.created_at = row.created_at
         self.definition = define_study(row.document)
         self.desk = MeasurementDesk(parts, stop)
         quality = QualityScores(parts.database, stop)
@@ -65,12 +66,11 @@ class StudyLead:
 
     def _calibrate(self) -> bool:
         with self.parts.database.read() as session:
+            since = Studies(session).find(self.study_id).resumed_at
             unpinned = [row for row in Studies(session).targets(self.study_id) if row.calibration_id is None]
             devices = {row.target: Devices(session).get(row.device_id) for row in unpinned}
         for name, device in devices.items():
-            found = self.desk.calibrate(
-                device_target(device), self.definition.workload, self.study_id, self.created_at
-            )
+            found = self.desk.calibrate(device_target(device), self.definition.workload, self.study_id, since)
             if isinstance(found, Refused):
                 return self._end(studies.FAILED, f"{device.name}: {found.detail}")
             if isinstance(found, Calibration):
@@ -96,6 +96,10 @@ class StudyLead:
         with self.parts.database.read() as session:
             under_way = Trials(session).with_state(self.study_id, trials.RUNNING)
             waiting = Trials(session).with_state(self.study_id, trials.WAITING)
+            ended = Trials(session).newest_ended(self.study_id, LARGEST_RUN_OF_FAULTS)
+        if device_is_unusable([row.outcome for row in ended]):
+            detail = f"the device can't be used: {ended[0].outcome}: {ended[0].detail}"
+            return self._end(studies.FAILED, f"{detail}; mend that and resume the study")
         if under_way:
             return self._advance(under_way[0].id)
         if waiting:
@@ -191,6 +195,16 @@ def add_known(session: Session, study_id: str, kind: str, known: NamedArchitectu
     row = Trials(session).add(study_id, draft)
     row.detail = "; ".join(known.adaptations)
     return row.number
+
+
+def resume(session: Session, study_id: str) -> None:
+    """Let a failed or cancelled study go on; trials that failed by their device's doing are run again."""
+    for row in Trials(session).with_state(study_id, trials.FAILED):
+        if row.outcome in RETRIED_KINDS | {CANCELLED_JOB}:
+            Trials(session).put_back(row.id)
+    for row in Trials(session).with_state(study_id, trials.RUNNING):
+        Trials(session).put_back(row.id)
+    Studies(session).resume(study_id)
 
 
 def _proposer(definition: StudyDefinition, history: list[Told]) -> Proposer:

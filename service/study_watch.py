@@ -2,11 +2,11 @@
 
 import time
 
-from reports.terminal import progress_panel
 from rich.console import Console
 from rich.live import Live
 
 from reports.encoding import progress_from_dict
+from reports.terminal import progress_panel
 from service.api.schemas import StudyOut, TrialOut
 from service.client import Client
 

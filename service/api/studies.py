@@ -20,7 +20,7 @@ from service.store.jobs import Jobs
 from service.store.rows import StudyRow
 from service.store.studies import Studies, StudyDraft
 from service.study_file import LOCAL, StudyDefinition, define_study, read_study
-from service.study_lead import add_known, find_device
+from service.study_lead import add_known, find_device, resume
 from service.study_progress import progress_of
 from service.study_report import study_report
 from service.study_rows import read_rows
@@ -90,13 +90,26 @@ def cancel(name: StudyKey, parts: ServiceParts) -> StudyOut:
     return read(name, parts)
 
 
+@router.post("/{name}/resume")
+def resume_study(name: StudyKey, parts: ServiceParts) -> StudyOut:
+    """Let a study that failed or was cancelled go on; nothing that was measured is measured again."""
+    with parts.database.write() as session:
+        row = Studies(session).find(name)
+        if row.state in {studies.CANCELLED, studies.FAILED}:
+            resume(session, row.id)
+    parts.bell.ring()
+    return read(name, parts)
+
+
 @router.post("/{name}/candidates")
 def enqueue(name: StudyKey, given: CandidatesGiven, parts: ServiceParts) -> CandidatesQueued:
     """Add known layouts, or whole architectures, to a study; they run next."""
     with parts.database.write() as session:
         row = Studies(session).find(name)
         if row.state in {studies.CANCELLED, studies.FAILED}:
-            raise Conflict(f"the study {name!r} is {row.state}", hint="submit a new study")
+            raise Conflict(
+                f"the study {name!r} is {row.state}", hint=f"resume it first: loopfront study resume {name}"
+            )
         known = _known_candidates(given, define_study(row.document))
         numbers = [add_known(session, row.id, trials.ENQUEUED, each) for each in known]
         if row.state == studies.FINISHED:
@@ -111,7 +124,9 @@ def repeat(name: StudyKey, given: RepeatsGiven, parts: ServiceParts) -> StudyOut
     with parts.database.write() as session:
         row = Studies(session).find(name)
         if row.state in {studies.CANCELLED, studies.FAILED}:
-            raise Conflict(f"the study {name!r} is {row.state}", hint="submit a new study")
+            raise Conflict(
+                f"the study {name!r} is {row.state}", hint=f"resume it first: loopfront study resume {name}"
+            )
         row.repeats_requested = max(row.repeats_requested, given.count)
         if row.state == studies.FINISHED:
             Studies(session).set_state(row.id, studies.RUNNING)

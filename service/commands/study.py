@@ -82,9 +82,8 @@ def show(
     if json:
         typer.echo(study.model_dump_json())
         return
-    from reports.terminal import front_table  # noqa: PLC0415
-
     from reports.encoding import report_from_dict  # noqa: PLC0415 - pandas and charts are not needed to submit
+    from reports.terminal import front_table  # noqa: PLC0415
 
     progress = study.progress
     done, requested = progress["trials_done"], progress["requested_trials"]
@@ -100,6 +99,16 @@ def cancel(
     """Stop a study; what was measured stays."""
     with Client(service_url(url, data_folder)) as client:
         study = client.cancel_study(name)
+    _print_study(study, json, f"{study.name}: {study.state}")
+
+
+@app.command()
+def resume(
+    name: NameArgument, url: UrlOption = None, data_folder: DataFolderOption = None, json: JsonOption = False
+) -> None:
+    """Let a study that failed or was cancelled go on from where it stopped."""
+    with Client(service_url(url, data_folder)) as client:
+        study = client.resume_study(name)
     _print_study(study, json, f"{study.name}: {study.state}")
 
 

@@ -93,6 +93,7 @@ class StudyRow(Row):
     reference_point: Mapped[list[Any] | None]
     repeats_requested: Mapped[int]
     created_at: Mapped[datetime]
+    resumed_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 

@@ -87,6 +87,13 @@ class Studies:
         """Say in a line what a study is waiting for."""
         self.session.get_one(StudyRow, study_id).detail = detail
 
+    def resume(self, study_id: str) -> None:
+        """Let a study that failed or was cancelled go on from where it stopped."""
+        targets = self.targets(study_id)
+        pinned = bool(targets) and all(row.calibration_id is not None for row in targets)
+        self.set_state(study_id, RUNNING if pinned else CALIBRATING if targets else WAITING)
+        self.session.get_one(StudyRow, study_id).resumed_at = database_now(self.session)
+
     def set_state(self, study_id: str, state: str, detail: str = "") -> None:
         """Move a study on; start and end are stamped."""
         row = self.session.get_one(StudyRow, study_id)
@@ -103,6 +110,7 @@ class Studies:
         return self.session.scalar(select(StudyRow).where(StudyRow.idempotency_key == key))
 
     def _create(self, draft: StudyDraft) -> StudyRow:
+        now = database_now(self.session)
         row = StudyRow(
             id=new_id("study"),
             name=draft.name,
@@ -112,7 +120,8 @@ class Studies:
             state=WAITING,
             detail="",
             repeats_requested=0,
-            created_at=database_now(self.session),
+            created_at=now,
+            resumed_at=now,
         )
         self.session.add(row)
         self.session.flush()

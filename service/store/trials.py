@@ -119,6 +119,18 @@ class Trials:
         row.finished_at = database_now(self.session)
         return row
 
+    def newest_ended(self, study_id: str, count: int) -> Sequence[TrialRow]:
+        """List the trials that ended last, newest first."""
+        query = select(TrialRow).where(TrialRow.study_id == study_id, TrialRow.finished_at.is_not(None))
+        return self.session.scalars(query.order_by(TrialRow.finished_at.desc()).limit(count)).all()
+
+    def put_back(self, trial_id: str) -> None:
+        """Let a failed trial wait again, as if its measurement had never been ordered."""
+        row = self.get(trial_id)
+        row.state, row.outcome, row.detail, row.finished_at = WAITING, "", "", None
+        for answer in self.measurements(trial_id):
+            self.session.delete(answer)
+
     def measurements(self, trial_id: str, round_number: int = 0) -> Sequence[TrialMeasurementRow]:
         """List what answers a trial on each of its targets in one round."""
         query = select(TrialMeasurementRow).where(

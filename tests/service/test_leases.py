@@ -58,3 +58,11 @@ def test_a_lease_can_be_granted_again_from_its_expiry_on() -> None:
     assert ends == NOW + timedelta(seconds=30)
     assert not leases.is_grantable(ends, NOW + timedelta(seconds=29))
     assert leases.is_grantable(ends, ends)
+
+
+def test_a_study_stops_when_its_device_cannot_be_used_but_not_for_one_fault() -> None:
+    assert leases.device_is_unusable(["not_ready", "measured"])
+    assert leases.device_is_unusable(["runner_fault"] * 3)
+    assert not leases.device_is_unusable(["runner_fault", "runner_fault", "measured"])
+    assert not leases.device_is_unusable(["out_of_memory"] * 3)
+    assert not leases.device_is_unusable([])

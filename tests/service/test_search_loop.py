@@ -12,6 +12,10 @@ from reports.encoding import measurement_from_dict, report_from_dict
 from service.api.schemas import MeasurementWish
 from service.client import Client
 from service.errors import ServiceError
+from service.store.jobs import Jobs
+from service.store.measurements import Measurements
+from service.store.studies import Studies
+from service.store.trials import Trials
 
 
 def run_study(running: Running, document: str, failing_jobs: frozenset[int] = frozenset()) -> SimulatedWorker:
@@ -145,6 +149,34 @@ def test_a_cancelled_study_keeps_what_was_measured(tmp_path: Path) -> None:
         with pytest.raises(ServiceError) as refusal:
             client.enqueue("small", ["CCCC"])
         assert refusal.value.status == 409
+
+
+def test_a_study_whose_device_is_never_ready_stops_and_goes_on_when_resumed(tmp_path: Path) -> None:
+    with a_service(tmp_path, with_loop=True) as running, running.client() as client:
+        run_study(running, a_small_study(trials=1))
+        client.submit_study(a_small_study("second", trials=2))
+        with SimulatedWorker(running.url) as worker:
+            wait_for_end(client, "second")
+        assert len(worker.served) == 1, "the first candidates are known"
+        _fail_by_device(running, client.trials("second")[-1].candidate_digest)
+        assert client.resume_study("second").state == "running"
+        with SimulatedWorker(running.url) as worker:
+            assert wait_for_end(client, "second") == "finished"
+        assert len(worker.served) == 1, "only what failed is measured again"
+        assert {trial.state for trial in client.trials("second")} == {"measured"}
+
+
+def _fail_by_device(running: Running, digest: str) -> None:
+    """Bring the rows to what three attempts on a busy device leave behind, without their five minutes."""
+    with running.parts.database.write() as session:
+        study = Studies(session).find("second")
+        trial = next(row for row in Trials(session).of_study(study.id) if row.candidate_digest == digest)
+        for answer in Trials(session).measurements(trial.id):
+            job = Jobs(session).get(answer.job_id or "")
+            Measurements(session).get(job.measurement_id or "").cache_key = None
+            job.outcome, job.detail = "not_ready", "simulated"
+        Trials(session).end(trial.id, "failed", "not_ready", "simulated", {})
+        Studies(session).set_state(study.id, "failed", "simulated")
 
 
 def test_layouts_can_be_enqueued_into_a_finished_study(tmp_path: Path) -> None:

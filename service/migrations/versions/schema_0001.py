@@ -68,6 +68,7 @@ def upgrade() -> None:
         sa.Column("reference_point", JSON, nullable=True),
         sa.Column("repeats_requested", sa.Integer(), nullable=False),
         sa.Column("created_at", UTC_TIME, nullable=False),
+        sa.Column("resumed_at", UTC_TIME, nullable=False),
         sa.Column("started_at", UTC_TIME, nullable=True),
         sa.Column("finished_at", UTC_TIME, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_studies")),
