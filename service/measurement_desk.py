@@ -29,7 +29,7 @@ from service.parts import Parts
 from service.sentinel import SENTINEL_PRECISION, SENTINEL_VERSION
 from service.store.jobs import DONE, JobDraft, Jobs
 from service.store.measurements import Calibrations, Measurements
-from service.store.rows import CalibrationRow, DeviceRow, JobRow, MeasurementRow
+from service.store.rows import CalibrationRow, DeviceRow, MeasurementRow
 
 CALIBRATION_PRIORITY = 10
 
@@ -166,11 +166,6 @@ def measured_of(row: MeasurementRow) -> Measured | None:
     """Read a measurement's row; None where it failed."""
     outcome = outcome_from_dict(row.outcome)
     return outcome if isinstance(outcome, Measured) else None
-
-
-def job_of(session: Session, job_id: str | None) -> JobRow | None:
-    """Read a job where there is one."""
-    return Jobs(session).get(job_id) if job_id is not None else None
 
 
 def _draft(order: Order, key: str) -> JobDraft:
