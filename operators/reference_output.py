@@ -1,10 +1,11 @@
-"""The logits that a candidate must produce: torch run on the same pool weights, dequantised."""
+"""The logits that a candidate must produce: torch on the same pool weights, rounding activations as the kernel does."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from operators.architecture import Architecture
 from operators.graph import Placement
@@ -29,6 +30,7 @@ def expected_logits(
     The whole sequence goes through the parallel form once, so a wrong state in the graph's decode shows.
     """
     model = model_from_pool(architecture, lowered, precision, pool_seed)
+    _round_activations(model, precision.block_size)
     ids = torch.tensor([[*prompt_ids, *decode_ids]])
     with torch.inference_mode():
         x = model.embed(ids)
@@ -55,6 +57,29 @@ def model_from_pool(
     shaped = {name: weights[name].view(parameter.shape) for name, parameter in model.named_parameters()}
     model.load_state_dict(shaped, strict=True, assign=True)
     return model
+
+
+def _round_activations(model: LanguageModel, block_size: int) -> None:
+    """Round the input of every projection to int8 per block, as MatMulNBits does at accuracy level 4.
+
+    Without it the error of int8 activations grows to a cosine of 0.96 in 15 recurrent blocks and hides real mistakes.
+    """
+
+    def before(_module: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+        return round_to_int8(inputs[0], block_size)
+
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            module.register_forward_pre_hook(before)
+    model.final_norm.register_forward_hook(lambda _module, _inputs, out: round_to_int8(out, block_size))
+
+
+def round_to_int8(x: Tensor, block_size: int) -> Tensor:
+    """Round every block of the last axis to 255 levels between its largest magnitudes."""
+    blocks = x.unflatten(-1, (-1, block_size))  # type: ignore[no-untyped-call]
+    scales = blocks.abs().amax(dim=-1, keepdim=True) / 127
+    scales = torch.where(scales == 0, 1.0, scales)
+    return (torch.round(blocks / scales) * scales).flatten(-2)
 
 
 def placed_values(placement: Placement, precision: Precision, pool_seed: int) -> NDArray[np.float32]:

@@ -108,19 +108,19 @@ def cosines(
 def test_prefill_and_decode_agree_with_torch_on_the_same_weights(
     layout: str, precision: Precision, tmp_path: Path
 ) -> None:
-    assert min(cosines(tmp_path, an_architecture(layout), precision, prompt=40, decoded=4)) > 0.99
+    assert min(cosines(tmp_path, an_architecture(layout), precision, prompt=40, decoded=4)) > 0.995
 
 
 @pytest.mark.parametrize("prompt", [1, 15, 16, 17, 100])
 def test_the_rolling_cache_agrees_around_the_window(prompt: int, tmp_path: Path) -> None:
-    assert min(cosines(tmp_path, an_architecture("SS"), INT4, prompt=prompt, decoded=90)) > 0.99
+    assert min(cosines(tmp_path, an_architecture("SS"), INT4, prompt=prompt, decoded=90)) > 0.995
 
 
 @pytest.mark.parametrize(
     "fields", [{"norm_placement": "sandwich", "embedding_scale": 11.3}, {"tie_embeddings": False}]
 )
 def test_sandwich_norms_scaled_and_untied_embeddings_agree(fields: dict[str, object], tmp_path: Path) -> None:
-    assert min(cosines(tmp_path, an_architecture("CA", **fields), INT4, prompt=20, decoded=3)) > 0.99
+    assert min(cosines(tmp_path, an_architecture("CA", **fields), INT4, prompt=20, decoded=3)) > 0.995
 
 
 def test_a_batch_of_prompts_gives_each_its_own_logits(tmp_path: Path) -> None:
