@@ -213,16 +213,20 @@ class _Measurement:
 
     def _time_until_precise(self) -> _Timing:
         protocol = self._plan.protocol
-        timing = self._time_once()
+        timing = self._time_once(sentinel_loads_first=False)
         while len(timing.runs) < protocol.minimum_processes or (
             timing.half_width > protocol.half_width_target and len(timing.runs) < protocol.maximum_processes
         ):
-            timing = timing.plus(self._time_once())
+            timing = timing.plus(self._time_once(sentinel_loads_first=len(timing.runs) % 2 == 1))
         return timing
 
-    def _time_once(self) -> _Timing:
+    def _time_once(self, sentinel_loads_first: bool) -> _Timing:
         protocol = self._plan.protocol
-        run = self._run(lambda nonce: time_plan(nonce, self._setting, self._candidate, self._sentinel))
+        run = self._run(
+            lambda nonce: time_plan(
+                nonce, self._setting, self._candidate, self._sentinel, sentinel_loads_first
+            )
+        )
         try:
             prefill = _process_samples(run, "prefill", protocol.prefills_per_process, 1)
             decode = _process_samples(run, "decode", protocol.blocks, protocol.decode_steps_per_block)

@@ -50,13 +50,16 @@ def memory_plan(nonce: str, setting: Setting, candidate: PlacedModel) -> str:
     return _plan("memory", nonce, setting.protocol.deadline_s, [*_setting_lines(setting), *lines])
 
 
-def time_plan(nonce: str, setting: Setting, candidate: PlacedModel, sentinel: PlacedModel) -> str:
+def time_plan(
+    nonce: str, setting: Setting, candidate: PlacedModel, sentinel: PlacedModel, sentinel_loads_first: bool
+) -> str:
     """Return the plan that times candidate and sentinel in alternating blocks."""
     protocol = setting.protocol
     lines = [
         f"prefills {protocol.prefills_per_process}",
         f"blocks {protocol.blocks}",
         f"steps {protocol.decode_steps_per_block}",
+        f"sentinel_loads_first {int(sentinel_loads_first)}",
         *_model_lines([candidate, sentinel]),
     ]
     return _plan("time", nonce, protocol.deadline_s, [*_setting_lines(setting), *lines])

@@ -189,7 +189,7 @@ def _protocol(architecture: Architecture, workload: Workload, processes: tuple[i
         maximum_processes=processes[1],
         blocks=12,
         decode_steps_per_block=4,
-        prefills_per_process=4,
+        prefills_per_process=3,
         half_width_target=0.04,
         deadline_s=deadline_s,
         memory_limit_bytes=None,
