@@ -19,7 +19,7 @@ HALF_INTERVAL_SIGMAS = 1.96
 
 PROXY_NOTES = {
     RECALL: "Quality proxy: accuracy of a four-block model of the same mixers on five synthetic recall tasks, 300 "
-    "steps; ranks layouts as 600 steps do (Kendall tau 0.82-0.85); never checked on trained 100M+ models.",
+    "steps; tells tiers of layouts apart, not neighbours; never checked on trained 100M+ models.",
     LOSS: "Quality proxy: a published scaling law over embedding and other parameters (Tao et al. 2024, "
     "arXiv 2407.13623); only differences mean anything; blind to the mixers.",
 }
