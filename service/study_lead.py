@@ -146,7 +146,8 @@ class StudyLead:
     def _repeat(self) -> bool:
         if self.repeats.step():
             return True
-        return self._end(studies.FINISHED, "") if self.repeats.are_done() else False
+        # Not `are_done`: the job under way may have ended since `step` looked, with others still to be ordered.
+        return False if self.repeats.are_wanted() else self._end(studies.FINISHED, "")
 
     def _end(self, state: str, detail: str) -> bool:
         with self.parts.database.write() as session:
