@@ -17,6 +17,7 @@ test: $(VENV)/.installed-test
 
 test-all: $(VENV)/.installed-test
 	@sh tests/install_needs.sh
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt -e ".[compiler]"
 	$(BIN)/python -m pytest -m "slow or not slow" $(TEST_OPTIONS)
 
 check: $(VENV)/.installed-test
