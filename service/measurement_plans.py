@@ -103,7 +103,7 @@ def calibration_plan(conditions: Conditions) -> MeasurementPlan:
     """Plan the measurement of the sentinel against itself."""
     lowered = lower_sentinel(conditions.workload)
     check = _sentinel_check(conditions.workload)
-    protocol = _protocol(sentinel(), conditions.workload, processes=(3, 5))
+    protocol = _protocol(sentinel(), conditions.workload, processes=(4, 6))
     return MeasurementPlan(lowered.files, lowered.files, conditions.workload, check, protocol, None)
 
 
@@ -127,7 +127,7 @@ def output_check(architecture: Architecture, graph: LoweredGraph, precision: Pre
     vocabulary = architecture.vocab_size
     prompt = tuple(draw.randrange(vocabulary) for _ in range(CHECK_PROMPT_TOKENS))
     decode = tuple(draw.randrange(vocabulary) for _ in range(CHECK_DECODE_TOKENS))
-    indices = tuple(sorted(draw.sample(range(vocabulary), CHECK_LOGITS)))
+    indices = tuple(sorted(draw.sample(range(vocabulary), min(CHECK_LOGITS, vocabulary))))
     rows = expected_logits(architecture, graph, precision, POOL_SEED, prompt, decode, indices)
     expected = tuple(tuple(float(value) for value in row) for row in rows)
     return OutputCheck(prompt, decode, indices, expected, MINIMUM_COSINE)

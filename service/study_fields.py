@@ -5,20 +5,26 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+LARGEST_QUANTITY = 4_000_000_000
+"""Parameters beyond this are no small model, and their widths alone would take minutes to walk through."""
+
 _SUFFIXES = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9}
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([KMBG]?)", re.IGNORECASE)
 
 
 def read_quantity(value: object) -> object:
     """Take 60M, 1.5B or 60000000 as a whole number; leave anything else to the type check."""
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and value <= LARGEST_QUANTITY:
         return int(value)
     if not isinstance(value, str):
         return value
     match = _QUANTITY.fullmatch(value.strip())
     if match is None:
         raise ValueError("expected a number such as 60M or 60000000")
-    return round(float(match[1]) * _SUFFIXES[match[2].upper()])
+    quantity = float(match[1]) * _SUFFIXES[match[2].upper()]
+    if quantity > LARGEST_QUANTITY:
+        raise ValueError(f"expected at most {LARGEST_QUANTITY:_}")
+    return round(quantity)
 
 
 def _read_number(value: object) -> object:
@@ -31,7 +37,7 @@ def _read_number(value: object) -> object:
     return value
 
 
-Quantity = Annotated[int, BeforeValidator(read_quantity)]
+Quantity = Annotated[int, BeforeValidator(read_quantity), Field(le=LARGEST_QUANTITY)]
 Number = Annotated[float, BeforeValidator(_read_number)]
 Range = Annotated[list[Number], Field(min_length=2, max_length=2)]
 WholeRange = Annotated[list[int], Field(min_length=2, max_length=2)]

@@ -1,4 +1,4 @@
-"""ASGI middleware that refuses foreign host names and bodies over their limit."""
+"""ASGI middleware that refuses foreign host names, foreign origins and bodies over their limit."""
 
 import contextlib
 import re
@@ -11,6 +11,7 @@ from service.errors import BadInput, TooLarge
 from service.settings import Settings
 
 _RESULT_PATH = re.compile(r"/api/v1/jobs/[^/]+/result")
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -22,13 +23,24 @@ class KnownHostOnly:
         self.names = LOOPBACK_NAMES | {settings.host}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, or answer 400."""
-        if scope["type"] != "http" or _host_name(Headers(scope=scope).get("host", "")) in self.names:
+        """Pass on, or answer 400 to a foreign host and 403 to a change asked for by a foreign page."""
+        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
+        if scope["type"] == "http" and self._is_foreign_change(scope["method"], headers.get("origin")):
+            foreign = BadInput("another site's page may not change anything here", field="Origin")
+            foreign.status = 403
+            await problem(foreign)(scope, receive, send)
+            return
+        if scope["type"] != "http" or _host_name(headers.get("host", "")) in self.names:
             await self.app(scope, receive, send)
             return
         error = BadInput("this service doesn't go by that name", field="Host", hint="use http://127.0.0.1")
         error.status = 400
         await problem(error)(scope, receive, send)
+
+    def _is_foreign_change(self, method: str, origin: str | None) -> bool:
+        if origin is None or method in SAFE_METHODS:
+            return False
+        return _host_name(origin.partition("://")[2]) not in self.names
 
 
 class LimitedBody:

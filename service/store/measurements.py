@@ -12,7 +12,9 @@ from service.store.database import database_now
 from service.store.identifiers import new_id
 from service.store.rows import CalibrationRow, JobRow, MeasurementRow
 
-REUSED_KINDS = CANDIDATE_FAULTS | {"measured"}
+# A timeout may be one stall of the machine: it is the trial's answer, but never another trial's.
+REUSED_KINDS = (CANDIDATE_FAULTS | {"measured"}) - {"timed_out"}
+CALIBRATION = "calibration"
 """A wrong output is our own bug and a lost device says nothing of the candidate: neither answers a later question."""
 
 
@@ -35,7 +37,8 @@ class Measurements:
 
     def add(self, job: JobRow, kind: str, outcome: Mapping[str, Any]) -> MeasurementRow:
         """Store a job's final outcome; it answers its cache key unless that is taken or bypassed."""
-        answers = kind in REUSED_KINDS and not job.bypasses_cache and self.with_key(job.cache_key) is None
+        reusable = {"measured"} if job.purpose == CALIBRATION else REUSED_KINDS
+        answers = kind in reusable and not job.bypasses_cache and self.with_key(job.cache_key) is None
         row = MeasurementRow(
             id=new_id("measurement"),
             cache_key=job.cache_key if answers else None,
