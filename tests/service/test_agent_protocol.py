@@ -183,3 +183,10 @@ def test_blobs_come_back_by_their_digest_and_nothing_else_does(
     assert agent.http.get(f"/blobs/{digest}").content == b"a graph"
     for name in ("0" * 64, "..%2f..%2floopfront.sqlite", "x"):
         assert agent.http.get(f"/blobs/{name}").status_code == 404
+
+
+def test_another_sites_page_may_not_change_anything(running: Running, agent: HandDrivenAgent) -> None:
+    foreign = agent.http.post("/studies", content=b"study: x", headers={"Origin": "https://evil.example"})
+    assert foreign.status_code == 403
+    own = agent.http.post("/studies", content=b"study: x", headers={"Origin": "http://127.0.0.1:8765"})
+    assert own.status_code in {415, 422}

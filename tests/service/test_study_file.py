@@ -62,6 +62,8 @@ BAD = [
     ("wrong type", {"trials": "many"}, "trials", '"many" can\'t be used'),
     ("text for a number", {"trials": "34"}, "trials", "valid integer"),
     ("truth for a number", {"trials": True}, "trials", "valid integer"),
+    ("a size beyond any", {"budget__parameters": 4 * 10**15}, "budget.parameters", "4000000000"),
+    ("a size beyond floats", {"budget__parameters": "1e400"}, "budget.parameters", "at most 4_000_000_000"),
     ("wrong type deep down", {"space__depth": [8, "x"]}, "space.depth[1]", "valid integer"),
     (
         "an impossible kernel",
