@@ -83,9 +83,8 @@ def measure(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     if json:
         typer.echo(done.model_dump_json())
         return
-    from reports.terminal import measurement_table  # noqa: PLC0415
-
     from reports.encoding import measurement_from_dict  # noqa: PLC0415
+    from reports.terminal import measurement_table  # noqa: PLC0415
 
     assert done.report is not None
     Console().print(measurement_table(measurement_from_dict(done.report)))
