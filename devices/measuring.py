@@ -27,6 +27,7 @@ from devices.outcome import (
     Throttled,
     WrongOutput,
 )
+from devices.page_placement import with_placed_pages
 from devices.passport import Circumstances, passport_of
 from devices.plan import MeasurementPlan, ModelFiles, OutputCheck, PoolSpec
 from devices.readiness import Readiness, obstacles, wait_until_ready
@@ -227,7 +228,8 @@ class _Measurement:
         run = self._run(
             lambda nonce: time_plan(
                 nonce, self._setting, self._candidate, self._sentinel, sentinel_loads_first
-            )
+            ),
+            with_placed_pages,
         )
         try:
             prefill = _process_samples(run, "prefill", protocol.prefills_per_process, 1)
@@ -242,12 +244,16 @@ class _Measurement:
 
     # -- running the runner --
 
-    def _run(self, plan_text: Callable[[str], str]) -> ProvenRun:
+    def _run(
+        self, plan_text: Callable[[str], str], command: Callable[[Sequence[str]], list[str]] = list
+    ) -> ProvenRun:
         nonce = secrets.token_hex(8)
         connection, plan_path = self._bench.connection, self._bench.folder.plan_path
         connection.push(plan_text(nonce).encode(), plan_path)
         limits = Limits(self._plan.protocol.deadline_s + GRACE_S, self._bench.silence_s)
-        result = connection.run([str(self._bench.runner.path), plan_path], limits, self._stop)
+        result = connection.run(
+            command([str(self._bench.runner.path), plan_path]), limits, self._stop
+        )
         was_killed_for_memory = result.status == -9 and self._kernel_killed_for_memory()
         judged = judge_run(result, nonce, was_killed_for_memory)
         if not isinstance(judged, ProvenRun):

@@ -9,6 +9,7 @@ from devices.bench import Bench
 from devices.calibration import slowdown
 from devices.conditions import Conditions
 from devices.outcome import PhaseSamples
+from devices.page_placement import malloc_tunables
 from devices.plan import MeasurementPlan
 from devices.runner_records import ProvenRun
 from devices.strict_reading import write
@@ -40,6 +41,7 @@ def passport_of(
         "sentinel": {"graph_sha256": plan.sentinel.graph_sha256, "pool": plan.sentinel.pool.digest},
         "workload": write(plan.workload),
         "protocol": write(plan.protocol),
+        "malloc_of_timed_processes": malloc_tunables(),
         "started_at": noted.started_at.isoformat(timespec="seconds"),
         "order_in_session": noted.order_in_session,
         "waited_until_ready_s": round(noted.waited_s, 3),

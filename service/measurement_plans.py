@@ -32,7 +32,7 @@ CHECK_PROMPT_TOKENS = 24
 CHECK_DECODE_TOKENS = 4
 CHECK_LOGITS = 256
 MINIMUM_COSINE = 0.95
-KEY_VERSION = "1"
+KEY_VERSION = "2"
 
 RUNTIME_FACTS = ("runtime", "runner")
 """The device facts that a measurement depends on; another runtime or runner is another measurement."""
@@ -187,7 +187,7 @@ def _protocol(architecture: Architecture, workload: Workload, processes: tuple[i
         profile="as-shipped",
         minimum_processes=processes[0],
         maximum_processes=processes[1],
-        blocks=12,
+        blocks=24,
         decode_steps_per_block=4,
         prefills_per_process=3,
         half_width_target=0.04,

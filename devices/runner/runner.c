@@ -13,7 +13,8 @@
  *     memory_limit_bytes N              0 for none
  *     library PATH                      libonnxruntime.so
  *     threads N / batch N / prompt_tokens N / context_tokens N / generate_tokens N
- *     prefills N / blocks N / steps N   `time`: how many prefills, decode blocks, and decode steps per block
+ *     prefills N / blocks N / steps N   `time`: how many prefills, decode blocks, and decode steps of each model
+ *                                   per block; candidate and sentinel take turns step by step
  *     sentinel_loads_first 0|1          `time`: which of the two is loaded first
  *     prompt_ids ID ... / decode_ids ID ... / logit_indices N ...      `check`
  *     pool SEED PATH                    a weight pool; its sections follow
@@ -51,7 +52,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RUNNER_VERSION 1
+#define RUNNER_VERSION 2
 #define HEARTBEAT_S 2.0
 #define MAXIMUM_MODELS 2
 #define MAXIMUM_RANK 8
@@ -725,11 +726,11 @@ static void time_blocks(const char *phase, double (*once)(struct model *), struc
                         int64_t steps, int with_noise) {
     double *elapsed_ms[2] = {allocate((size_t)steps * 8), allocate((size_t)steps * 8)};
     for (int64_t block = 0; block < blocks; block++) {
-        for (int half = 0; half < 2; half++) {
-            int which = half ^ (int)(block & 1);
-            /* Recurrent states start each block alike: endless decoding from noise could drift to slow denormals. */
-            if (with_noise) fill_states(&models[which], 1, 1);
-            for (int64_t step = 0; step < steps; step++) elapsed_ms[which][step] = once(&models[which]);
+        /* Recurrent states start each block alike: endless decoding from noise could drift to slow denormals. */
+        for (int m = 0; with_noise && m < 2; m++) fill_states(&models[m], 1, 1);
+        for (int64_t turn = 0; turn < 2 * steps; turn++) {
+            int which = (int)((turn ^ block) & 1);
+            elapsed_ms[which][turn / 2] = once(&models[which]);
         }
         open_record("block");
         add_text("phase", phase);
@@ -743,7 +744,7 @@ static void time_blocks(const char *phase, double (*once)(struct model *), struc
 static void run_time(void) {
     need(2);
     struct model models[2];
-    /* Of two equal models the one loaded first decodes 2 to 4 % slower: processes take turns, so that it cancels. */
+    /* The model loaded first can be slower, by where its pages fall: processes take turns, so that it cancels. */
     for (int half = 0; half < 2; half++) {
         int m = half ^ (plan.sentinel_loads_first != 0);
         load(&models[m], &plan.models[m], plan.prompt_tokens);
