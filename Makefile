@@ -30,7 +30,7 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.benchmarks $(BENCH_OPTIONS)
 
 recall-table: $(VENV)/.installed
-	$(BIN)/python -m search.quality.recall_table --out search/quality/recall_scores.jsonl --workers 2
+	$(BIN)/python -m search.quality.recall_table --workers 2
 
 # Rewrites the pinned versions from a fresh environment that holds the newest ones pyproject.toml allows.
 lock:

@@ -1,5 +1,6 @@
 """How well two rounds of numbers agree: rank correlation and relative difference."""
 
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
@@ -27,6 +28,18 @@ def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
     if len(set(ranks_first)) == 1 or len(set(ranks_second)) == 1:
         return None
     return statistics.correlation(ranks_first, ranks_second)
+
+
+def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return Kendall's tau-a: pairs ordered alike less pairs ordered otherwise, over all pairs (ties count nothing).
+
+    Raises ComparisonError as `spearman` does.
+    """
+    _refuse_unpaired(first, second)
+    pairs = list(itertools.combinations(zip(first, second, strict=True), 2))
+    signs = [(a > c) - (a < c) for (a, _), (c, _) in pairs]
+    others = [(b > d) - (b < d) for (_, b), (_, d) in pairs]
+    return sum(one * other for one, other in zip(signs, others, strict=True)) / len(pairs)
 
 
 def repeatability(first: Sequence[float], second: Sequence[float]) -> Repeatability:

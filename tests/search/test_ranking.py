@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.errors import ComparisonError
-from search.ranking import repeatability, spearman
+from search.ranking import kendall_tau, repeatability, spearman
 
 different_numbers = st.lists(st.integers(-1000, 1000).map(float), min_size=2, max_size=30, unique=True)
 
@@ -48,3 +48,10 @@ def test_repeatability_does_not_depend_on_which_round_came_first(numbers: list[f
 def test_rounds_that_can_not_be_compared_are_refused(first: list[float], second: list[float]) -> None:
     with pytest.raises(ComparisonError):
         spearman(first, second)
+
+
+def test_kendall_tau_counts_pairs_ordered_alike_less_those_ordered_otherwise() -> None:
+    assert kendall_tau([1, 2, 3, 4], [1, 2, 3, 4]) == 1
+    assert kendall_tau([1, 2, 3, 4], [4, 3, 2, 1]) == -1
+    assert kendall_tau([1, 2, 3, 4], [1, 3, 2, 4]) == pytest.approx(4 / 6)
+    assert kendall_tau([1, 2, 3], [1, 1, 2]) == pytest.approx(2 / 3)
