@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -53,6 +54,8 @@ class Architecture:
             raise ArchitectureError("blocks", (), "an architecture needs at least one block")
         if self.norm_placement not in NORM_PLACEMENTS:
             raise ArchitectureError("norm_placement", self.norm_placement, f"use one of {NORM_PLACEMENTS}")
+        _require_positive_number("norm_epsilon", self.norm_epsilon)
+        _require_positive_number("embedding_scale", self.embedding_scale)
         for block in self.blocks:
             _require_positive("ffn.width", block.ffn.width)
             block.mixer.check(self.hidden_size)
@@ -84,6 +87,11 @@ class Architecture:
 def _block_to_dict(block: Block) -> dict[str, Any]:
     mixer = {"kind": block.mixer.name, **asdict(block.mixer)}  # type: ignore[call-overload]
     return {"mixer": mixer, "ffn": {"kind": "swiglu", "width": block.ffn.width}}
+
+
+def _require_positive_number(field: str, value: float) -> None:
+    if not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ArchitectureError(field, value, "must be a positive number")
 
 
 def _require_positive(field: str, value: int) -> None:

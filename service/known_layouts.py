@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from operators.architecture import Architecture
+from operators.cost import parameters
 from operators.errors import OperatorError
+from operators.lowering import lower
 from operators.notation import architecture_from_dict
 from operators.precision import Precision
 from operators.references import REFERENCES, reference
@@ -17,6 +19,8 @@ from service.errors import BadInput, StudyFileError
 
 DEFAULT_PARAMETERS = 60_000_000
 DEFAULT_PRECISION = Precision()
+LARGEST_PARAMETERS = 4_000_000_000
+"""Beyond this is no small model, and only to compute what its output must be would take all memory."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +55,46 @@ def at_budget(layout: str, place: str, space: SearchSpace, budget: Budget) -> Na
         ) from None
 
 
-def from_document(document: Mapping[str, Any], place: str) -> NamedArchitecture:
-    """Read a whole architecture as `Architecture.to_dict` writes it."""
+def from_document(
+    document: Mapping[str, Any], place: str, precision: Precision = DEFAULT_PRECISION
+) -> NamedArchitecture:
+    """Read a whole architecture as `Architecture.to_dict` writes it; refuse one that can't be run at `precision`."""
     try:
         architecture = architecture_from_dict(document)
-    except (OperatorError, TypeError, ValueError, AttributeError) as error:
-        raise BadInput("this isn't an architecture", field=place, hint=str(error)) from None
+        _require_size(architecture, place)
+        lower(architecture, 1, precision)
+    except (OperatorError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise BadInput("this isn't an architecture that can be run", field=place, hint=str(error)) from None
     return NamedArchitecture(architecture.layout, architecture)
+
+
+def document_at_budget(
+    document: Mapping[str, Any], place: str, space: SearchSpace, budget: Budget
+) -> NamedArchitecture:
+    """Read a whole architecture for a study, which has its budget and vocabulary so that trials can be compared."""
+    known = from_document(document, place, space.precision)
+    vocabulary, total = known.architecture.vocab_size, parameters(known.architecture).total
+    if vocabulary != space.vocabulary:
+        raise BadInput(
+            f"{vocabulary} can't be used",
+            field=f"{place}.vocab_size",
+            hint=f"this study has {space.vocabulary}",
+        )
+    if abs(total - budget.parameters) > budget.slack:
+        raise BadInput(
+            f"{total} parameters don't meet the study's budget",
+            field=place,
+            hint=f"it is {budget.parameters} ± {budget.slack}; change the FFN widths, or enqueue the layout",
+        )
+    return known
+
+
+def _require_size(architecture: Architecture, place: str) -> None:
+    total = parameters(architecture).total
+    if total > LARGEST_PARAMETERS:
+        raise BadInput(
+            f"{total} parameters", field=place, hint=f"at most {LARGEST_PARAMETERS} can be measured"
+        )
 
 
 @dataclass(frozen=True)

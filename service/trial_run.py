@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from devices.outcome import Measured
 from operators.architecture import Architecture
+from operators.errors import OperatorError
 from search.observation import Observation
 from service.measurement_desk import Answered, MeasurementDesk, Order
 from service.measurement_plans import Calibration, Conditions, DeviceTarget
@@ -49,19 +50,12 @@ class TrialRun:
         self.conditions = Conditions(definition.workload, definition.precision)
 
     def launch(self, trial_id: str, targets: Sequence[BoundTarget]) -> None:
-        """Score the candidate and order what isn't ordered yet on every target."""
-        with self.parts.database.write() as session:
-            row = Trials(session).get(trial_id)
-            row.state = trials.RUNNING
-            row.launched_at = database_now(session)
-            architecture = architecture_of(session, row)
-            ordered = {each.target for each in Trials(session).measurements(trial_id)}
-            scored = bool(row.observations)
-        if not scored:
-            self._score(trial_id, architecture)
-        for target in targets:
-            if target.name not in ordered:
-                self._order(trial_id, architecture, target)
+        """Score the candidate and order what isn't ordered yet on every target; one that can't be built fails."""
+        try:
+            self._launch(trial_id, targets)
+        except OperatorError as error:
+            with self.parts.database.write() as session:
+                Trials(session).end(trial_id, trials.FAILED, "unsupported", str(error), {})
 
     def close_if_answered(self, trial_id: str, targets: Sequence[BoundTarget]) -> bool:
         """End the trial once every target has answered; say whether it ended."""
@@ -79,6 +73,20 @@ class TrialRun:
         """Say whether every target has a job or an answer."""
         with self.parts.database.read() as session:
             return len(Trials(session).measurements(trial_id)) == len(targets)
+
+    def _launch(self, trial_id: str, targets: Sequence[BoundTarget]) -> None:
+        with self.parts.database.write() as session:
+            row = Trials(session).get(trial_id)
+            row.state = trials.RUNNING
+            row.launched_at = database_now(session)
+            architecture = architecture_of(session, row)
+            ordered = {each.target for each in Trials(session).measurements(trial_id)}
+            scored = bool(row.observations)
+        if not scored:
+            self._score(trial_id, architecture)
+        for target in targets:
+            if target.name not in ordered:
+                self._order(trial_id, architecture, target)
 
     def _score(self, trial_id: str, architecture: Architecture) -> None:
         scores = self.quality.of(architecture, self.needs_recall)

@@ -61,12 +61,12 @@ def _wished(wish: MeasurementWish) -> NamedArchitecture:
             field="reference",
             hint="give exactly one of reference, layout, architecture",
         )
-    if wish.architecture is not None:
-        return from_document(wish.architecture, "architecture")
     try:
         precision = Precision(wish.precision.bits, wish.precision.block_size)
     except OperatorError as error:
         raise BadInput(str(error), field="precision") from None
+    if wish.architecture is not None:
+        return from_document(wish.architecture, "architecture", precision)
     scale = Scale(wish.parameters, wish.vocabulary, wish.embedding_ratio)
     return named(wish.reference or wish.layout, scale, precision)
 

@@ -12,7 +12,7 @@ from reports.html import render_report
 from service.api.dependencies import ServiceParts
 from service.api.schemas import CandidatesGiven, CandidatesQueued, RepeatsGiven, StudyOut, StudyValid
 from service.errors import BadInput, Conflict
-from service.known_layouts import NamedArchitecture, at_budget, from_document
+from service.known_layouts import NamedArchitecture, at_budget, document_at_budget
 from service.parts import Parts
 from service.store import studies, trials
 from service.store.agents import Devices
@@ -104,13 +104,15 @@ def resume_study(name: StudyKey, parts: ServiceParts) -> StudyOut:
 @router.post("/{name}/candidates")
 def enqueue(name: StudyKey, given: CandidatesGiven, parts: ServiceParts) -> CandidatesQueued:
     """Add known layouts, or whole architectures, to a study; they run next."""
+    with parts.database.read() as session:
+        document = Studies(session).find(name).document
+    known = _known_candidates(given, define_study(document))
     with parts.database.write() as session:
         row = Studies(session).find(name)
         if row.state in {studies.CANCELLED, studies.FAILED}:
             raise Conflict(
                 f"the study {name!r} is {row.state}", hint=f"resume it first: loopfront study resume {name}"
             )
-        known = _known_candidates(given, define_study(row.document))
         numbers = [add_known(session, row.id, trials.ENQUEUED, each) for each in known]
         if row.state == studies.FINISHED:
             Studies(session).set_state(row.id, studies.RUNNING)
@@ -195,7 +197,7 @@ def _known_candidates(given: CandidatesGiven, definition: StudyDefinition) -> li
         for index, layout in enumerate(given.layouts)
     ]
     return found + [
-        from_document(document, f"architectures[{index}]")
+        document_at_budget(document, f"architectures[{index}]", definition.space, definition.budget)
         for index, document in enumerate(given.architectures)
     ]
 

@@ -1,0 +1,70 @@
+"""What a user names is an architecture that fits, or is refused before anything is made of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving import a_service, a_small_study
+
+from operators.precision import Precision
+from service.api.schemas import MeasurementWish
+from service.errors import BadInput, ServiceError
+from service.known_layouts import Scale, from_document, named
+
+Change = Callable[[dict[str, Any]], Any]
+
+
+def a_document(change: Change = lambda document: None) -> dict[str, Any]:
+    """A whole architecture at the small study's budget, then changed."""
+    document = named("CCACCA", Scale(6_000_000, 8192, None)).architecture.to_dict()
+    change(document)
+    return document
+
+
+UNFIT: dict[str, tuple[Change, str]] = {
+    "another vocabulary": (lambda d: d.update(vocab_size=8000), "architectures[0].vocab_size"),
+    "far from the budget": (lambda d: d.update(blocks=d["blocks"][:1]), "architectures[0]"),
+    "no multiple of the block size": (lambda d: d.update(hidden_size=100), "architectures[0]"),
+    "not even an architecture": (lambda d: d.update(blocks=3), "architectures[0]"),
+}
+
+
+@pytest.mark.parametrize(("change", "field"), UNFIT.values(), ids=UNFIT)
+def test_an_architecture_that_does_not_fit_a_study_is_refused_when_it_is_enqueued(
+    tmp_path: Path, change: Change, field: str
+) -> None:
+    with a_service(tmp_path) as running, running.client() as client:
+        client.submit_study(a_small_study())
+        with pytest.raises(ServiceError) as refusal:
+            client.enqueue("small", [], [a_document(), a_document(change)][::-1])
+        assert (refusal.value.status, refusal.value.field) == (422, field)
+        assert client.trials("small") == []
+        assert client.enqueue("small", [], [a_document()]).numbers == [1]
+
+
+def test_an_architecture_that_can_not_be_lowered_is_refused_when_its_measurement_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    with a_service(tmp_path) as running, running.client() as client:
+        wish = MeasurementWish(architecture=a_document(lambda d: d["blocks"][0]["ffn"].update(width=100)))
+        with pytest.raises(ServiceError) as refusal:
+            client.measure(wish)
+    assert (refusal.value.status, refusal.value.field) == (422, "architecture")
+    assert "block size 32" in refusal.value.hint
+
+
+STRANGE: dict[str, Change] = {
+    "a text for a number": lambda d: d.update(norm_epsilon="small"),
+    "an endless scale": lambda d: d.update(embedding_scale=float("inf")),
+    "half a kernel": lambda d: d["blocks"][0]["mixer"].update(kernel_size=2.5),
+    "a base of nought": lambda d: d["blocks"][2]["mixer"].update(rotary_base=0),
+    "more than any memory": lambda d: d["blocks"][0]["ffn"].update(width=32 * 10**7),
+}
+
+
+@pytest.mark.parametrize("change", STRANGE.values(), ids=STRANGE)
+def test_a_strange_document_is_bad_input(change: Change) -> None:
+    with pytest.raises(BadInput) as refusal:
+        from_document(a_document(change), "architecture", Precision())
+    assert refusal.value.field == "architecture"
