@@ -22,6 +22,7 @@ from devices.plan import (
 from operators.architecture import Architecture
 from operators.cost import parameters
 from operators.lowering import LoweredGraph, lower
+from operators.mixers.sliding_window_attention import CACHE_SLACK_TOKENS, SlidingWindowAttention
 from operators.pool import Section
 from operators.precision import Precision
 from operators.reference_output import expected_logits
@@ -125,12 +126,21 @@ def output_check(architecture: Architecture, graph: LoweredGraph, precision: Pre
     """Compute the logits that the graph must answer on tokens drawn from the architecture's digest."""
     draw = random.Random(architecture.digest)
     vocabulary = architecture.vocab_size
-    prompt = tuple(draw.randrange(vocabulary) for _ in range(CHECK_PROMPT_TOKENS))
+    prompt = tuple(draw.randrange(vocabulary) for _ in range(_check_prompt_tokens(architecture, graph)))
     decode = tuple(draw.randrange(vocabulary) for _ in range(CHECK_DECODE_TOKENS))
     indices = tuple(sorted(draw.sample(range(vocabulary), min(CHECK_LOGITS, vocabulary))))
     rows = expected_logits(architecture, graph, precision, POOL_SEED, prompt, decode, indices)
     expected = tuple(tuple(float(value) for value in row) for row in rows)
     return OutputCheck(prompt, decode, indices, expected, MINIMUM_COSINE)
+
+
+def _check_prompt_tokens(architecture: Architecture, graph: LoweredGraph) -> int:
+    """Choose a prompt that fills every sliding window and its slack, so that the decode steps roll the cache."""
+    mixers = [block.mixer for block in architecture.blocks]
+    windows = [each.window for each in mixers if isinstance(each, SlidingWindowAttention)]
+    rolling = max(windows, default=0) + CACHE_SLACK_TOKENS - CHECK_DECODE_TOKENS // 2
+    room = graph.context_capacity - CHECK_DECODE_TOKENS
+    return max(CHECK_PROMPT_TOKENS, min(rolling, room)) if windows else CHECK_PROMPT_TOKENS
 
 
 def cache_key(
