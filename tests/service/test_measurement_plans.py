@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def windowed(window: int) -> Architecture:
 def planned(architecture: Architecture, workload: Workload = WORKLOAD) -> tuple[MeasurementPlan, Lowered]:
     lowered = lower_model("candidate", architecture, PRECISION, workload)
     plan = candidate_plan(architecture, lowered, Conditions(workload, PRECISION), CALIBRATION)
-    few = {"minimum_processes": 1, "maximum_processes": 1, "blocks": 1, "prefills_per_process": 1}
+    few: dict[str, Any] = {"minimum_processes": 1, "maximum_processes": 1, "blocks": 1, "prefills_per_process": 1}
     return dataclasses.replace(plan, protocol=dataclasses.replace(plan.protocol, **few)), lowered
 
 
