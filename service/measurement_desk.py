@@ -110,22 +110,6 @@ class MeasurementDesk:
             job = self._create(plan, lowered, _draft(order, key))
         return replace(job, work_seconds=lowering_seconds + time.perf_counter() - building)
 
-    def order_again(self, job_id: str) -> Pending:
-        """Measure afresh exactly what a job measured."""
-        with self.parts.database.write() as session:
-            first = Jobs(session).get(job_id)
-            draft = JobDraft(
-                device_id=first.device_id,
-                study_id=first.study_id,
-                purpose="repeat",
-                cache_key=first.cache_key,
-                plan=first.plan,
-                bypasses_cache=True,
-            )
-            job = Jobs(session).create(draft)
-        self.parts.bell.ring()
-        return Pending(job.id)
-
     def _known(self, key: str) -> Answered | Pending | None:
         with self.parts.database.read() as session:
             measurement = Measurements(session).with_key(key)

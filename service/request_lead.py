@@ -10,7 +10,7 @@ from service.measurement_plans import Calibration, Conditions
 from service.parts import Parts
 from service.store import requests
 from service.store.agents import Devices
-from service.store.jobs import DONE, Jobs
+from service.store.jobs import CANCELLED, DONE, Jobs
 from service.store.requests import MeasurementRequests
 from service.store.rows import MeasurementRequestRow
 from service.store.trials import Candidates
@@ -50,7 +50,7 @@ def _attach(parts: Parts, request_id: str, calibration: Calibration, found: Answ
     with parts.database.write() as session:
         row = MeasurementRequests(session).get(request_id)
         row.calibration_id = calibration.calibration_id
-        row.state = requests.RUNNING
+        row.state = requests.RUNNING if row.state == requests.WAITING else row.state
         if isinstance(found, Answered):
             row.measurement_id = found.measurement_id
             MeasurementRequests(session).end(request_id, requests.DONE)
@@ -61,9 +61,14 @@ def _attach(parts: Parts, request_id: str, calibration: Calibration, found: Answ
 def _close_if_answered(parts: Parts, row: MeasurementRequestRow) -> bool:
     with parts.database.write() as session:
         job = Jobs(session).get(row.job_id or "")
+        stored = MeasurementRequests(session).get(row.id)
+        if job.state == CANCELLED:
+            stored.job_id = (
+                None  # a study's job that ended as this request joined it: the next step orders anew
+            )
+            return True
         if job.state != DONE:
             return False
-        stored = MeasurementRequests(session).get(row.id)
         stored.measurement_id = job.measurement_id
         if job.outcome == "measured":
             MeasurementRequests(session).end(row.id, requests.DONE)

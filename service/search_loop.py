@@ -81,7 +81,7 @@ class SearchLoop:
                 return False
             self._tell("study", study_id, error)
             with self.parts.database.write() as session:
-                Studies(session).set_state(study_id, studies.FAILED, _in_a_line(error))
+                Studies(session).move(study_id, studies.ACTIVE, studies.FAILED, _in_a_line(error))
             return True
 
     def _step_request(self, request_id: str) -> bool:

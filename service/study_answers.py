@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from devices.outcome import Measured, outcome_from_dict
-from service.store.jobs import CANCELLED, DONE, Jobs
+from service.store.jobs import DONE, Jobs
 from service.store.measurements import Measurements
 from service.store.rows import TrialMeasurementRow
 
@@ -23,11 +23,11 @@ def read_answer(session: Session, row: TrialMeasurementRow) -> Measured | Failur
     measurement_id = row.measurement_id
     if measurement_id is None and row.job_id is not None:
         job = Jobs(session).get(row.job_id)
-        if job.state not in {DONE, CANCELLED}:
+        if job.state != DONE:
             return None
         measurement_id = job.measurement_id
         if measurement_id is None:
-            return Failure(job.outcome or job.state, job.detail)
+            return Failure(job.outcome, job.detail)
     if measurement_id is None:
         return None
     return _read_measurement(session, measurement_id)

@@ -14,7 +14,6 @@ from service.parts import Parts
 from service.quality_scores import QualityScores
 from service.store import studies, trials
 from service.store.agents import Devices
-from service.store.jobs import CANCELLED as CANCELLED_JOB
 from service.store.measurements import Calibrations
 from service.store.rows import DeviceRow
 from service.store.studies import Studies
@@ -37,7 +36,7 @@ class StudyLead:
         self.desk = MeasurementDesk(parts, stop)
         quality = QualityScores(parts.database, stop)
         self.trial_run = TrialRun(parts, self.definition, self.desk, quality)
-        self.repeats = StudyRepeats(parts, study_id, self.desk)
+        self.repeats = StudyRepeats(parts, study_id)
 
     def step(self) -> bool:
         """Do the next thing; False when everything waits for devices."""
@@ -59,9 +58,9 @@ class StudyLead:
             if missing is not None:
                 study.note(self.study_id, f"waiting for the device of target {missing} to register")
                 return False
-            for name, device in found.items():
-                study.bind_target(self.study_id, name, device.id if device else "")
-            study.set_state(self.study_id, studies.CALIBRATING)
+            if study.move(self.study_id, (studies.WAITING,), studies.CALIBRATING):
+                for name, device in found.items():
+                    study.bind_target(self.study_id, name, device.id if device else "")
         return True
 
     def _calibrate(self) -> bool:
@@ -72,7 +71,7 @@ class StudyLead:
         for name, device in devices.items():
             found = self.desk.calibrate(device_target(device), self.definition.workload, self.study_id, since)
             if isinstance(found, Refused):
-                return self._end(studies.FAILED, f"{device.name}: {found.detail}")
+                return self._fail(studies.CALIBRATING, f"{device.name}: {found.detail}")
             if isinstance(found, Calibration):
                 self._pin(name, found)
         return self._run_when_calibrated()
@@ -85,11 +84,12 @@ class StudyLead:
         with self.parts.database.write() as session:
             if any(row.calibration_id is None for row in Studies(session).targets(self.study_id)):
                 return False
+            if not Studies(session).move(self.study_id, (studies.CALIBRATING,), studies.RUNNING):
+                return True
             for reference in self.definition.references:
                 add_known(session, self.study_id, trials.REFERENCE, reference)
             for enqueued in self.definition.enqueued:
                 add_known(session, self.study_id, trials.ENQUEUED, enqueued)
-            Studies(session).set_state(self.study_id, studies.RUNNING)
         return True
 
     def _run(self) -> bool:
@@ -99,7 +99,7 @@ class StudyLead:
             ended = Trials(session).newest_ended(self.study_id, LARGEST_RUN_OF_FAULTS)
         if device_is_unusable([row.outcome for row in ended]):
             detail = f"the device can't be used: {ended[0].outcome}: {ended[0].detail}"
-            return self._end(studies.FAILED, f"{detail}; mend that and resume the study")
+            return self._fail(studies.RUNNING, f"{detail}; mend that and resume the study")
         if under_way:
             return self._advance(under_way[0].id)
         if waiting:
@@ -134,24 +134,32 @@ class StudyLead:
         architecture = proposal.architecture
         with self.parts.database.write() as session:
             Candidates(session).keep(architecture.digest, architecture.layout, architecture.to_dict())
-            draft = TrialDraft(trials.TRIAL, "", architecture.digest, proposal.parameters, trials.RUNNING)
+            draft = TrialDraft(trials.TRIAL, "", architecture.digest, proposal.parameters, trials.WAITING)
             row = Trials(session).add(self.study_id, draft)
             row.work_seconds = time.perf_counter() - started
         return row.id
 
     def _finish_or_repeat(self, detail: str) -> bool:
-        wanted = self.repeats.are_wanted()
-        return self._end(studies.REPEATING if wanted else studies.FINISHED, detail)
+        with self.parts.database.write() as session:
+            if Trials(session).with_state(self.study_id, trials.WAITING):
+                return True  # enqueued since this step looked
+            state = studies.REPEATING if self.repeats.are_wanted(session) else studies.FINISHED
+            Studies(session).move(self.study_id, (studies.RUNNING,), state, detail)
+        return True
 
     def _repeat(self) -> bool:
         if self.repeats.step():
             return True
-        # Not `are_done`: the job under way may have ended since `step` looked, with others still to be ordered.
-        return False if self.repeats.are_wanted() else self._end(studies.FINISHED, "")
-
-    def _end(self, state: str, detail: str) -> bool:
         with self.parts.database.write() as session:
-            Studies(session).set_state(self.study_id, state, detail)
+            # Not `are_done`: the job under way may have ended since `step` looked, with others still to be ordered.
+            if self.repeats.are_wanted(session):
+                return False
+            Studies(session).move(self.study_id, (studies.REPEATING,), studies.FINISHED)
+        return True
+
+    def _fail(self, expected: str, detail: str) -> bool:
+        with self.parts.database.write() as session:
+            Studies(session).move(self.study_id, (expected,), studies.FAILED, detail)
         return True
 
     def _targets(self) -> list[BoundTarget]:
@@ -200,12 +208,14 @@ def add_known(session: Session, study_id: str, kind: str, known: NamedArchitectu
 
 def resume(session: Session, study_id: str) -> None:
     """Let a failed or cancelled study go on; trials that failed by their device's doing are run again."""
+    if not Studies(session).resume(study_id):
+        return
+    Trials(session).drop_cancelled(study_id)
     for row in Trials(session).with_state(study_id, trials.FAILED):
-        if row.outcome in RETRIED_KINDS | {CANCELLED_JOB}:
+        if row.outcome in RETRIED_KINDS:
             Trials(session).put_back(row.id)
     for row in Trials(session).with_state(study_id, trials.RUNNING):
         Trials(session).put_back(row.id)
-    Studies(session).resume(study_id)
 
 
 def _proposer(definition: StudyDefinition, history: list[Told]) -> Proposer:

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
-from service.measurement_desk import MeasurementDesk
+from sqlalchemy.orm import Session
+
 from service.parts import Parts
-from service.store import trials
-from service.store.jobs import CANCELLED, DONE, Jobs
+from service.store import studies, trials
+from service.store.jobs import CANCELLED, DONE, JobDraft, Jobs
 from service.store.measurements import Measurements
-from service.store.rows import StudyRow, TrialRow
+from service.store.rows import JobRow, StudyRow, TrialRow
+from service.store.studies import Studies
 from service.store.trials import Trials
 
 ROUND = 1
@@ -16,51 +18,58 @@ ROUND = 1
 class StudyRepeats:
     """Orders one repeat after the other, so that they stand in the session as trials do."""
 
-    def __init__(self, parts: Parts, study_id: str, desk: MeasurementDesk) -> None:
+    def __init__(self, parts: Parts, study_id: str) -> None:
         self.parts = parts
         self.study_id = study_id
-        self.desk = desk
 
-    def are_wanted(self) -> bool:
+    def are_wanted(self, session: Session) -> bool:
         """Say whether a candidate is still to be measured again."""
-        return self._next() is not None or not self.are_done()
+        return self._next(session) is not None or not self.are_done(session)
 
-    def are_done(self) -> bool:
+    def are_done(self, session: Session) -> bool:
         """Say whether every repeat that was ordered has ended."""
-        with self.parts.database.read() as session:
-            rows = Trials(session).study_measurements(self.study_id)
-            jobs = [Jobs(session).get(row.job_id) for row in rows if row.round == ROUND and row.job_id]
+        rows = Trials(session).study_measurements(self.study_id)
+        jobs = [Jobs(session).get(row.job_id) for row in rows if row.round == ROUND and row.job_id]
         return all(job.state in {DONE, CANCELLED} for job in jobs)
 
     def step(self) -> bool:
         """Order the next repeat once the one before has ended; False when there is nothing to do now."""
-        if not self.are_done():
-            return False
-        trial = self._next()
-        if trial is None:
-            return False
-        for target, job_id in self._first_jobs(trial.id).items():
-            job = self.desk.order_again(job_id)
-            with self.parts.database.write() as session:
-                Trials(session).attach(trial.id, target, ROUND, job.job_id, None)
+        with self.parts.database.write() as session:
+            is_time = Studies(session).state_of(self.study_id) == studies.REPEATING and self.are_done(session)
+            trial = self._next(session) if is_time else None
+            if trial is None:
+                return False
+            for target, job_id in self._first_jobs(session, trial.id).items():
+                job = Jobs(session).create(self._again(Jobs(session).get(job_id)))
+                Trials(session).attach(trial.id, target, ROUND, job.id, None)
+        self.parts.bell.ring()
         return True
 
-    def _next(self) -> TrialRow | None:
-        with self.parts.database.read() as session:
-            wanted = session.get_one(StudyRow, self.study_id).repeats_requested
-            rows = Trials(session).of_study(self.study_id)
-            answers = Trials(session).study_measurements(self.study_id)
+    def _again(self, first: JobRow) -> JobDraft:
+        """Measure afresh exactly what a job measured."""
+        return JobDraft(
+            device_id=first.device_id,
+            study_id=self.study_id,
+            purpose="repeat",
+            cache_key=first.cache_key,
+            plan=first.plan,
+            bypasses_cache=True,
+        )
+
+    def _next(self, session: Session) -> TrialRow | None:
+        wanted = session.get_one(StudyRow, self.study_id).repeats_requested
+        rows = Trials(session).of_study(self.study_id)
+        answers = Trials(session).study_measurements(self.study_id)
         repeated = {each.trial_id for each in answers if each.round == ROUND}
         chosen = spread_evenly([row for row in rows if _is_repeatable(row)], wanted)
         return next((row for row in chosen if row.id not in repeated), None)
 
-    def _first_jobs(self, trial_id: str) -> dict[str, str]:
-        with self.parts.database.read() as session:
-            found = {}
-            for row in Trials(session).measurements(trial_id):
-                reused = row.measurement_id is not None
-                job_id = Measurements(session).get(row.measurement_id or "").job_id if reused else row.job_id
-                found[row.target] = job_id or ""
+    def _first_jobs(self, session: Session, trial_id: str) -> dict[str, str]:
+        found = {}
+        for row in Trials(session).measurements(trial_id):
+            reused = row.measurement_id is not None
+            job_id = Measurements(session).get(row.measurement_id or "").job_id if reused else row.job_id
+            found[row.target] = job_id or ""
         return found
 
 

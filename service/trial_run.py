@@ -15,9 +15,10 @@ from service.measurement_plans import Calibration, Conditions, DeviceTarget
 from service.observations import observations_from_dict, observations_to_dict, observe
 from service.parts import Parts
 from service.quality_scores import RECALL, QualityScores
-from service.store import trials
+from service.store import studies, trials
 from service.store.database import database_now
 from service.store.rows import TrialRow
+from service.store.studies import Studies
 from service.store.trials import Trials
 from service.study_answers import Failure, read_answer
 from service.study_file import StudyDefinition
@@ -60,13 +61,16 @@ class TrialRun:
     def close_if_answered(self, trial_id: str, targets: Sequence[BoundTarget]) -> bool:
         """End the trial once every target has answered; say whether it ended."""
         with self.parts.database.write() as session:
+            row = Trials(session).get(trial_id)
+            if Trials(session).drop_cancelled(row.study_id):
+                return True  # the next step orders them anew
             answers = {
                 each.target: read_answer(session, each) for each in Trials(session).measurements(trial_id)
             }
             answered = {name: answer for name, answer in answers.items() if answer is not None}
             if len(answered) < len(targets):
                 return False
-            self._close(session, Trials(session).get(trial_id), answered, targets)
+            self._close(session, row, answered, targets)
         return True
 
     def is_ordered(self, trial_id: str, targets: Sequence[BoundTarget]) -> bool:
@@ -77,6 +81,8 @@ class TrialRun:
     def _launch(self, trial_id: str, targets: Sequence[BoundTarget]) -> None:
         with self.parts.database.write() as session:
             row = Trials(session).get(trial_id)
+            if Studies(session).state_of(row.study_id) != studies.RUNNING:
+                return  # stopped by a user in the meantime
             row.state = trials.RUNNING
             row.launched_at = database_now(session)
             architecture = architecture_of(session, row)

@@ -83,9 +83,8 @@ def cancel(name: StudyKey, parts: ServiceParts) -> StudyOut:
     """Stop a study; what was measured stays, and what is being measured may still report."""
     with parts.database.write() as session:
         row = Studies(session).find(name)
-        if row.state in studies.ACTIVE:
-            Studies(session).set_state(row.id, studies.CANCELLED, "cancelled by a user")
-            Jobs(session).cancel_of_study(row.id)
+        if Studies(session).move(row.id, studies.ACTIVE, studies.CANCELLED, "cancelled by a user"):
+            Jobs(session).cancel_abandoned()
     parts.bell.ring()
     return read(name, parts)
 
@@ -94,9 +93,7 @@ def cancel(name: StudyKey, parts: ServiceParts) -> StudyOut:
 def resume_study(name: StudyKey, parts: ServiceParts) -> StudyOut:
     """Let a study that failed or was cancelled go on; nothing that was measured is measured again."""
     with parts.database.write() as session:
-        row = Studies(session).find(name)
-        if row.state in {studies.CANCELLED, studies.FAILED}:
-            resume(session, row.id)
+        resume(session, Studies(session).find(name).id)
     parts.bell.ring()
     return read(name, parts)
 
@@ -109,13 +106,12 @@ def enqueue(name: StudyKey, given: CandidatesGiven, parts: ServiceParts) -> Cand
     known = _known_candidates(given, define_study(document))
     with parts.database.write() as session:
         row = Studies(session).find(name)
-        if row.state in {studies.CANCELLED, studies.FAILED}:
+        if row.state in studies.STOPPED:
             raise Conflict(
                 f"the study {name!r} is {row.state}", hint=f"resume it first: loopfront study resume {name}"
             )
         numbers = [add_known(session, row.id, trials.ENQUEUED, each) for each in known]
-        if row.state == studies.FINISHED:
-            Studies(session).set_state(row.id, studies.RUNNING)
+        Studies(session).move(row.id, (studies.FINISHED, studies.REPEATING), studies.RUNNING)
     parts.bell.ring()
     return CandidatesQueued(numbers=numbers)
 
@@ -125,13 +121,12 @@ def repeat(name: StudyKey, given: RepeatsGiven, parts: ServiceParts) -> StudyOut
     """Measure finished candidates of a study again, at its end."""
     with parts.database.write() as session:
         row = Studies(session).find(name)
-        if row.state in {studies.CANCELLED, studies.FAILED}:
+        if row.state in studies.STOPPED:
             raise Conflict(
                 f"the study {name!r} is {row.state}", hint=f"resume it first: loopfront study resume {name}"
             )
         row.repeats_requested = max(row.repeats_requested, given.count)
-        if row.state == studies.FINISHED:
-            Studies(session).set_state(row.id, studies.RUNNING)
+        Studies(session).move(row.id, (studies.FINISHED,), studies.RUNNING)
     parts.bell.ring()
     return read(name, parts)
 

@@ -12,6 +12,7 @@ from service import leases
 from service.errors import NotFound, ResultRefused
 from service.store.database import database_now
 from service.store.identifiers import new_id
+from service.store.job_waiters import IS_ABANDONED
 from service.store.measurements import Measurements
 from service.store.rows import AttemptRow, DeviceRow, EvidenceRow, JobRow, MeasurementRow
 
@@ -119,6 +120,7 @@ class Jobs:
             return
         self._end_attempt(job_id, token, "released", "", reason, "")
         self._back_to_waiting(job, database_now(self.session))
+        self.cancel_abandoned()
 
     def end_leases_of(self, agent_id: str) -> None:
         """Let the leases of an agent that started anew end now: nobody is measuring under them."""
@@ -156,9 +158,9 @@ class Jobs:
         query = select(EvidenceRow).where(EvidenceRow.job_id == job_id).order_by(EvidenceRow.created_at)
         return self.session.scalars(query).all()
 
-    def cancel_of_study(self, study_id: str) -> None:
-        """Take a study's waiting jobs off the lists; one being measured may still report."""
-        query = select(JobRow).where(JobRow.study_id == study_id, JobRow.state == WAITING)
+    def cancel_abandoned(self) -> None:
+        """Take jobs off the lists that nobody waits for any more; one being measured may still report."""
+        query = select(JobRow).where(JobRow.state == WAITING, IS_ABANDONED).with_for_update()
         for job in self.session.scalars(query):
             job.state = CANCELLED
             job.finished_at = database_now(self.session)
@@ -173,6 +175,7 @@ class Jobs:
             if not leases.is_grantable(job.lease_expires_at, now):
                 return None
             self._expire(job, now)
+        self.cancel_abandoned()
         return self._first_waiting(device_id, now)
 
     def _first_waiting(self, device_id: str, now: datetime) -> JobRow | None:

@@ -11,7 +11,8 @@ from service.store.database import database_now
 from service.store.identifiers import new_id
 from service.store.rows import MeasurementRequestRow
 
-WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
+WAITING, RUNNING, DONE, FAILED, CANCELLED = "waiting", "running", "done", "failed", "cancelled"
+OPEN = (WAITING, RUNNING)
 
 
 class MeasurementRequests:
@@ -29,7 +30,7 @@ class MeasurementRequests:
 
     def open(self) -> Sequence[MeasurementRequestRow]:
         """List the requests that still have work, oldest first."""
-        query = select(MeasurementRequestRow).where(MeasurementRequestRow.state.in_((WAITING, RUNNING)))
+        query = select(MeasurementRequestRow).where(MeasurementRequestRow.state.in_(OPEN))
         return self.session.scalars(query.order_by(MeasurementRequestRow.created_at)).all()
 
     def create(
@@ -51,8 +52,10 @@ class MeasurementRequests:
         return row
 
     def end(self, request_id: str, state: str, detail: str = "") -> None:
-        """Close a request."""
+        """Close a request unless it has ended already."""
         row = self.get(request_id)
+        if row.state not in OPEN:
+            return
         row.state = state
         row.detail = detail
         row.finished_at = database_now(self.session)

@@ -1,6 +1,6 @@
 """Studies and their targets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from service.store.rows import StudyRow, StudyTargetRow
 WAITING, CALIBRATING, RUNNING, REPEATING = "waiting", "calibrating", "running", "repeating"
 FINISHED, CANCELLED, FAILED = "finished", "cancelled", "failed"
 ACTIVE = (WAITING, CALIBRATING, RUNNING, REPEATING)
+STOPPED = (CANCELLED, FAILED)
 
 
 @dataclass(frozen=True)
@@ -84,25 +85,43 @@ class Studies:
         self.session.get_one(StudyTargetRow, (study_id, target)).calibration_id = calibration_id
 
     def note(self, study_id: str, detail: str) -> None:
-        """Say in a line what a study is waiting for."""
-        self.session.get_one(StudyRow, study_id).detail = detail
+        """Say in a line what a waiting study waits for."""
+        if self.state_of(study_id) == WAITING:
+            self.session.get_one(StudyRow, study_id).detail = detail
 
-    def resume(self, study_id: str) -> None:
-        """Let a study that failed or was cancelled go on from where it stopped."""
+    def state_of(self, study_id: str) -> str:
+        """Read a study's state as it is now, and keep it so until the transaction ends."""
+        return self._locked(study_id).state
+
+    def resume(self, study_id: str) -> bool:
+        """Let a study that failed or was cancelled go on from where it stopped; False if it hasn't stopped."""
         targets = self.targets(study_id)
         pinned = bool(targets) and all(row.calibration_id is not None for row in targets)
-        self.set_state(study_id, RUNNING if pinned else CALIBRATING if targets else WAITING)
+        state = RUNNING if pinned else CALIBRATING if targets else WAITING
+        if not self.move(study_id, STOPPED, state):
+            return False
         self.session.get_one(StudyRow, study_id).resumed_at = database_now(self.session)
+        return True
 
-    def set_state(self, study_id: str, state: str, detail: str = "") -> None:
-        """Move a study on; start and end are stamped."""
-        row = self.session.get_one(StudyRow, study_id)
+    def move(self, study_id: str, expected: Collection[str], state: str, detail: str = "") -> bool:
+        """Move a study on, start and end stamped; False, and nothing changed, if it is in no `expected` state.
+
+        Who moves a study decided by what it read a while ago, and a user may have cancelled it since.
+        """
+        row = self._locked(study_id)
+        if row.state not in expected:
+            return False
         now = database_now(self.session)
         row.state = state
         row.detail = detail
         if row.started_at is None and state != WAITING:
             row.started_at = now
-        row.finished_at = now if state in {FINISHED, CANCELLED, FAILED} else None
+        row.finished_at = None if state in ACTIVE else now
+        return True
+
+    def _locked(self, study_id: str) -> StudyRow:
+        query = select(StudyRow).where(StudyRow.id == study_id).with_for_update()
+        return self.session.scalars(query.execution_options(populate_existing=True)).one()
 
     def _with_key(self, key: str | None) -> StudyRow | None:
         if key is None:

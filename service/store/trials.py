@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from service.errors import NotFound
 from service.store.database import database_now
 from service.store.identifiers import new_id
-from service.store.rows import CandidateRow, TrialMeasurementRow, TrialRow
+from service.store.jobs import CANCELLED
+from service.store.rows import CandidateRow, JobRow, TrialMeasurementRow, TrialRow
 
 WAITING, RUNNING, MEASURED, FAILED, DUPLICATE = "waiting", "running", "measured", "failed", "duplicate"
 ENDED = (MEASURED, FAILED, DUPLICATE)
@@ -130,6 +131,19 @@ class Trials:
         row.state, row.outcome, row.detail, row.finished_at = WAITING, "", "", None
         for answer in self.measurements(trial_id):
             self.session.delete(answer)
+
+    def drop_cancelled(self, study_id: str) -> bool:
+        """Forget the orders of a study whose jobs were cancelled, to order them anew; say whether there were any."""
+        query = (
+            select(TrialMeasurementRow)
+            .join(TrialRow, TrialRow.id == TrialMeasurementRow.trial_id)
+            .join(JobRow, JobRow.id == TrialMeasurementRow.job_id)
+            .where(TrialRow.study_id == study_id, JobRow.state == CANCELLED)
+        )
+        cancelled = self.session.scalars(query).all()
+        for answer in cancelled:
+            self.session.delete(answer)
+        return bool(cancelled)
 
     def measurements(self, trial_id: str, round_number: int = 0) -> Sequence[TrialMeasurementRow]:
         """List what answers a trial on each of its targets in one round."""

@@ -13,6 +13,9 @@ from service.store.agents import Agents, DeviceRegistration, Devices
 from service.store.database import Database
 from service.store.jobs import JobDraft, Jobs
 from service.store.measurements import Measurements
+from service.store.requests import MeasurementRequests
+from service.store.studies import ACTIVE, Studies, StudyDraft
+from service.store.trials import Candidates, TrialDraft, Trials
 
 FAILED = {"kind": "runner_fault", "reason": "simulated fault", "log": "no proof"}
 SIMULATED = {"kind": "measured", "note": "simulated: this store test reads no numbers"}
@@ -43,6 +46,35 @@ def a_job(database: Database, device_id: str, cache_key: str = "key", priority: 
     with database.write() as session:
         draft = JobDraft(device_id, None, "single", cache_key, {"name": cache_key}, priority)
         return Jobs(session).create(draft).id
+
+
+def a_study(database: Database, name: str) -> str:
+    with database.write() as session:
+        return Studies(session).submit(StudyDraft(name, {}, name, None))[0].id
+
+
+def a_job_of(database: Database, device_id: str, study_id: str) -> str:
+    with database.write() as session:
+        return Jobs(session).create(JobDraft(device_id, study_id, "trial", "key", {})).id
+
+
+def join(database: Database, study_id: str, job_id: str) -> None:
+    """Let a trial of a study wait for a job."""
+    with database.write() as session:
+        Candidates(session).keep("digest", "C", {})
+        trial = Trials(session).add(study_id, TrialDraft("trial", "", "digest", {}, "running"))
+        Trials(session).attach(trial.id, "laptop", 0, job_id, None)
+
+
+def cancel(database: Database, study_id: str) -> None:
+    with database.write() as session:
+        assert Studies(session).move(study_id, ACTIVE, "cancelled")
+        Jobs(session).cancel_abandoned()
+
+
+def state_of(database: Database, job_id: str) -> str:
+    with database.read() as session:
+        return Jobs(session).get(job_id).state
 
 
 def leased(database: Database, agent_id: str, device_id: str, seconds: float = 30) -> int | None:
@@ -144,6 +176,56 @@ def test_a_released_job_can_be_leased_at_once_and_the_old_token_is_fenced_off(da
     assert leased(database, agent, device) == 2
     with pytest.raises(ResultRefused):
         report(database, job, 1, SIMULATED)
+
+
+def test_a_job_that_two_studies_wait_for_is_cancelled_with_the_second(database: Database) -> None:
+    _, device = an_agent_with_device(database)
+    first, second = a_study(database, "first"), a_study(database, "second")
+    job = a_job_of(database, device, first)
+    join(database, second, job)
+    cancel(database, first)
+    assert state_of(database, job) == "waiting"
+    cancel(database, second)
+    assert state_of(database, job) == "cancelled"
+
+
+def test_a_job_that_a_request_joined_outlives_its_study(database: Database) -> None:
+    _, device = an_agent_with_device(database)
+    study = a_study(database, "study")
+    job = a_job_of(database, device, study)
+    with database.write() as session:
+        Candidates(session).keep("digest", "C", {})
+        request = MeasurementRequests(session).create("digest", device, {}, fresh=False)
+        request.job_id = job
+    cancel(database, study)
+    assert state_of(database, job) == "waiting"
+    with database.write() as session:
+        MeasurementRequests(session).end(request.id, "cancelled")
+        Jobs(session).cancel_abandoned()
+    assert state_of(database, job) == "cancelled"
+
+
+def test_a_cancelled_studys_job_does_not_go_back_on_the_list_when_it_is_released(database: Database) -> None:
+    agent, device = an_agent_with_device(database)
+    study = a_study(database, "study")
+    job = a_job_of(database, device, study)
+    leased(database, agent, device)
+    cancel(database, study)
+    assert state_of(database, job) == "leased", "it may still report"
+    with database.write() as session:
+        Jobs(session).release(job, 1, "agent stops")
+    assert state_of(database, job) == "cancelled"
+    report(database, job, 1, SIMULATED)
+    assert state_of(database, job) == "done", "a finished measurement is never lost"
+
+
+def test_a_job_that_was_ordered_just_after_its_study_was_cancelled_is_not_granted(database: Database) -> None:
+    agent, device = an_agent_with_device(database)
+    study = a_study(database, "study")
+    cancel(database, study)
+    job = a_job_of(database, device, study)
+    assert leased(database, agent, device) is None
+    assert state_of(database, job) == "cancelled"
 
 
 def test_a_heartbeat_keeps_a_lease_and_is_refused_once_it_is_over(database: Database) -> None:

@@ -176,7 +176,7 @@ def _fail_by_device(running: Running, digest: str) -> None:
             Measurements(session).get(job.measurement_id or "").cache_key = None
             job.outcome, job.detail = "not_ready", "simulated"
         Trials(session).end(trial.id, "failed", "not_ready", "simulated", {})
-        Studies(session).set_state(study.id, "failed", "simulated")
+        Studies(session).move(study.id, {"finished"}, "failed", "simulated")
 
 
 def test_layouts_can_be_enqueued_into_a_finished_study(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """One trial of a study, from its rows to its measurements."""
 
+import threading
 from pathlib import Path
 
 from serving import Running, SimulatedWorker, a_service, a_small_study, wait_for_end
@@ -9,7 +10,8 @@ from operators.mixers.short_conv import ShortConv
 from service.known_layouts import NamedArchitecture
 from service.store import trials
 from service.store.studies import Studies
-from service.study_lead import add_known
+from service.store.trials import Trials
+from service.study_lead import StudyLead, add_known
 
 
 def an_unbuildable_architecture() -> Architecture:
@@ -35,3 +37,15 @@ def test_a_candidate_that_can_not_be_built_is_one_failed_trial_and_the_study_goe
         assert "block size 32" in found["unbuildable"].detail
         assert found["CCACCA"].state == "measured"
         assert client.report("small")["state"] == "finished"
+
+
+def test_a_trial_of_a_study_that_was_cancelled_in_the_meantime_is_not_launched(tmp_path: Path) -> None:
+    with a_service(tmp_path) as running, running.client() as client:
+        study = client.submit_study(a_small_study())
+        put_on_the_list(running, "small", an_unbuildable_architecture())
+        lead = StudyLead(running.parts, study.id, threading.Event())
+        client.cancel_study("small")
+        with running.parts.database.read() as session:
+            trial = Trials(session).numbered(study.id, 1)
+        lead.trial_run.launch(trial.id, [])
+        assert [each.state for each in client.trials("small")] == ["waiting"]
