@@ -10,7 +10,7 @@ import reports
 from service.api import agents, blobs, devices, health, jobs, measurements, pages, problems, studies, trials
 from service.api.limits import KnownHostOnly, LimitedBody
 from service.parts import Parts
-from service.version import installed_version
+from service.version import VERSION
 
 API_PREFIX = "/api/v1"
 ROUTERS: Sequence[APIRouter] = (
@@ -29,7 +29,7 @@ def create_app(parts: Parts) -> FastAPI:
     """Give the ASGI application; it starts nothing by itself."""
     app = FastAPI(
         title="Loopfront",
-        version=installed_version(),
+        version=VERSION,
         # The stock documentation pages load their scripts from a CDN, which a page of ours never does.
         docs_url=None,
         redoc_url=None,

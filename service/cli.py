@@ -8,7 +8,7 @@ from service.commands import arch, device, study
 from service.commands.demo import demo
 from service.commands.up import up
 from service.errors import BadInput, ServiceError
-from service.version import installed_version
+from service.version import VERSION
 
 EXIT_FAILURE, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 BAD_INPUT_STATUSES = frozenset({400, 404, 409, 413, 422})
@@ -29,7 +29,7 @@ app.add_typer(arch.app, name="arch")
 @app.command("version")
 def version() -> None:
     """Print the version."""
-    typer.echo(f"loopfront {installed_version()}")
+    typer.echo(f"loopfront {VERSION}")
 
 
 def main() -> None:

@@ -8,12 +8,13 @@ from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx2
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from service.api import schemas
-from service.errors import ServiceError, ServiceUnreachable
+from service.errors import BadInput, ServiceError, ServiceUnreachable
 
 Model = TypeVar("Model", bound=BaseModel)
+Shape = TypeVar("Shape")
 API = "/api/v1"
 
 
@@ -21,7 +22,7 @@ class Client:
     """Talks to one service; every error is a ServiceError with the service's own words."""
 
     def __init__(self, url: str, timeout_s: float = 60.0) -> None:
-        self.url = url.rstrip("/")
+        self.url = _checked_url(url)
         # A proxy in the environment is for the web, not for a service on this machine.
         self._http = httpx2.Client(base_url=self.url, timeout=timeout_s, trust_env=False)
 
@@ -91,12 +92,19 @@ class Client:
 
     def report(self, name: str) -> dict[str, Any]:
         """Read the report as `reports.encoding.report_from_dict` takes it."""
-        report: dict[str, Any] = self._request("GET", f"/studies/{_part(name)}/report").json()
-        return report
+        return self._read(dict[str, Any], self._request("GET", f"/studies/{_part(name)}/report"))
 
     def save_report_html(self, name: str, path: Path) -> None:
         """Write the self-contained HTML report to a file."""
-        path.write_bytes(self._request("GET", f"/studies/{_part(name)}/report.html").content)
+        page = self._request("GET", f"/studies/{_part(name)}/report.html").content
+        try:
+            path.write_bytes(page)
+        except OSError as error:
+            raise BadInput(
+                f"the report can't be written here: {error.strerror or error}",
+                field=str(path),
+                hint="name a file in a folder that exists with --out",
+            ) from None
 
     def devices(self) -> list[schemas.DeviceOut]:
         """List every device."""
@@ -127,38 +135,64 @@ class Client:
                 time.sleep(0.1)
 
     def _get(self, model: type[Model], path: str) -> Model:
-        return model.model_validate(self._request("GET", path).json())
+        return self._read(model, self._request("GET", path))
 
     def _get_list(self, model: type[Model], path: str) -> list[Model]:
-        return TypeAdapter(list[model]).validate_python(self._request("GET", path).json())  # type: ignore[valid-type]
+        return self._read(list[model], self._request("GET", path))  # type: ignore[valid-type]
 
     def _post(self, model: type[Model], path: str, body: Mapping[str, Any]) -> Model:
-        return model.model_validate(self._request("POST", path, json=dict(body)).json())
+        return self._read(model, self._request("POST", path, json=dict(body)))
 
     def _send_yaml(self, model: type[Model], path: str, text: str, headers: Mapping[str, str]) -> Model:
         sent = {"Content-Type": "application/yaml", **headers}
-        return model.model_validate(self._request("POST", path, content=text.encode(), headers=sent).json())
+        return self._read(model, self._request("POST", path, content=text.encode(), headers=sent))
+
+    def _read(self, shape: type[Shape], response: httpx2.Response) -> Shape:
+        try:
+            return TypeAdapter(shape).validate_json(response.content)
+        except ValidationError:
+            raise self._foreign(f"its answer to {response.request.url.path} is none of ours") from None
+
+    def _foreign(self, detail: str) -> ServiceError:
+        return ServiceError(
+            f"this isn't a Loopfront service of this version: {detail}",
+            field=self.url,
+            hint="give the address that `loopfront up` printed with --url",
+            code="not-loopfront",
+        )
 
     def _request(self, method: str, path: str, **options: Any) -> httpx2.Response:
         try:
             response = self._http.request(method, API + path, **options)
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             raise ServiceUnreachable(
-                f"no service answers at {self.url} ({error})", hint="start one with `loopfront up`"
+                f"no service answers at {self.url} ({error})",
+                hint="start one with `loopfront up`, or give another --url",
             ) from None
-        if response.is_error:
-            raise _told(response)
+        if not response.is_success:
+            raise self._told(response)
         return response
 
+    def _told(self, response: httpx2.Response) -> ServiceError:
+        try:
+            body = response.json()
+            error = ServiceError(body["detail"], field=body["field"], hint=body["hint"], code=body["code"])
+        except (ValueError, KeyError, TypeError):
+            return self._foreign(f"it answered {response.status_code} to {response.request.url.path}")
+        error.status = response.status_code
+        return error
 
-def _told(response: httpx2.Response) -> ServiceError:
+
+def _checked_url(url: str) -> str:
     try:
-        body = response.json()
-        error = ServiceError(body["detail"], field=body["field"], hint=body["hint"], code=body["code"])
-    except (ValueError, KeyError, TypeError):
-        error = ServiceError(f"the service answered {response.status_code}: {response.text[:200]}")
-    error.status = response.status_code
-    return error
+        parsed = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        parsed = httpx2.URL("")
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise BadInput(
+            f"{url!r} isn't a service's address", field="--url", hint="write it as http://127.0.0.1:8765"
+        )
+    return url.rstrip("/")
 
 
 def _part(text: str) -> str:

@@ -14,6 +14,8 @@ from service.errors import StartRefused, StorageFull
 
 LOCK_NAME = "service.lock"
 RUNNING_NAME = "service.json"
+LOOK_S = 0.5
+"""Who only looks whether a service runs holds the lock for a moment; a service that starts waits for that."""
 MINIMUM_FREE_BYTES = 300 * 1024**2
 """A weight pool, the graphs and the database of a first study take about 200 MB."""
 
@@ -43,17 +45,16 @@ class DataFolderLock:
 
     def acquire(self) -> None:
         """Take the lock or raise StartRefused naming who has it."""
-        file = _open_lock(self.folder)
-        if not _try_lock(file):
-            running = read_running(self.folder)
-            where = f" at {running.url} (process {running.pid})" if running else ""
-            raise StartRefused(
-                f"a service runs on this data folder already{where}",
-                field=str(self.folder),
-                hint="use it, stop it, or choose another folder with --data-folder",
-                code="data-folder-in-use",
-            )
+        try:
+            file = (self.folder / LOCK_NAME).open("a+", encoding="utf-8")
+        except OSError as error:
+            raise _folder_error(self.folder, error) from None
+        if not _take(file, fcntl.LOCK_EX, LOOK_S):
+            file.close()
+            raise _in_use(self.folder)
         self._file = file
+        # What a service that was killed announced here would be taken for ours until we announce.
+        (self.folder / RUNNING_NAME).unlink(missing_ok=True)
 
     def announce(self, running: RunningService) -> None:
         """Write where the service listens, atomically."""
@@ -68,6 +69,12 @@ class DataFolderLock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def refuse_second(folder: Path) -> None:
+    """Raise StartRefused where a service runs on the folder; touch nothing."""
+    if _is_locked(folder):
+        raise _in_use(folder)
 
 
 def read_running(folder: Path) -> RunningService | None:
@@ -111,31 +118,42 @@ def prepare(folder: Path) -> None:
         )
 
 
+def _in_use(folder: Path) -> StartRefused:
+    running = read_running(folder)
+    where = f" at {running.url} (process {running.pid})" if running else ""
+    return StartRefused(
+        f"a service runs on this data folder already{where}",
+        field=str(folder),
+        hint="use it, stop it, or choose another folder with --data-folder",
+        code="data-folder-in-use",
+    )
+
+
 def _folder_error(folder: Path, error: OSError) -> StartRefused | StorageFull:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return StorageFull("the disk is full", field=str(folder), hint="free some space")
     reason = error.strerror or str(error)
-    return StartRefused(f"can't be created: {reason}", field=str(folder), hint="choose another --data-folder")
+    return StartRefused(
+        f"this folder can't be used: {reason}", field=str(folder), hint="choose another --data-folder"
+    )
 
 
-def _open_lock(folder: Path) -> IO[str]:
-    return (folder / LOCK_NAME).open("a+", encoding="utf-8")
-
-
-def _try_lock(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        return False
-    return True
+def _take(file: IO[str], kind: int, patience_s: float) -> bool:
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+            return True
+        except OSError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
 
 
 def _is_locked(folder: Path) -> bool:
-    if not (folder / LOCK_NAME).is_file():
+    """Look without writing: the folder may be someone else's."""
+    try:
+        with (folder / LOCK_NAME).open(encoding="utf-8") as file:
+            return not _take(file, fcntl.LOCK_SH, 0.0)
+    except OSError:
         return False
-    file = _open_lock(folder)
-    if not _try_lock(file):
-        return True
-    file.close()
-    return False

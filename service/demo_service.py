@@ -37,11 +37,11 @@ class DemoService:
         if running is not None:
             self.url = running.url
             return self
-        self._start()
         try:
+            self._start()
             self.url = self._wait_until_up()
         except BaseException:
-            self.stop()
+            self._give_up()
             raise
         return self
 
@@ -57,10 +57,20 @@ class DemoService:
 
     def say_how_it_goes_on(self, page: str) -> None:
         """Print where the live page is, and for how long."""
-        if self._child is None:
-            self.console.print(f"live page: {self.url}{page} (the service keeps running)", soft_wrap=True)
+        if self._child is not None:
+            told = f"run `loopfront up`, then open {self.url}{page}"
+        elif self._kept is not None:
+            told = f"{self.url}{page} (the service keeps running, process {self._kept.pid})"
         else:
-            self.console.print(f"live page: run `loopfront up`, then open {self.url}{page}", soft_wrap=True)
+            told = f"{self.url}{page} (for as long as the service runs that ran already)"
+        self.console.print(f"live page: {told}", soft_wrap=True)
+
+    def _give_up(self) -> None:
+        """End what was started: a service that did not come up is not one to keep."""
+        self.stop()
+        if self._kept is not None:
+            self._kept.terminate()
+            self._kept.wait()
 
     @property
     def _log_path(self) -> Path:
@@ -69,9 +79,7 @@ class DemoService:
     def _start(self) -> None:
         self.console.print("starting the service and the agent (the first time the runner is built)")
         arguments = _up_arguments(self.settings)
-        # A service of an earlier day must not be mistaken for the one that starts now.
-        (self.settings.data_folder / "service.json").unlink(missing_ok=True)
-        with self._log_path.open("wb") as log:
+        with self._log_path.open("ab") as log:
             if self.keep:
                 self._kept = _detached(arguments, log)
             else:
@@ -81,14 +89,29 @@ class DemoService:
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             running = read_running(self.settings.data_folder)
-            if running is not None:
+            # An announcement of an earlier day must not be mistaken for that of the one that starts now.
+            if running is not None and running.pid == self._pid:
                 with Client(running.url) as client:
                     client.wait_until_up(START_S)
                 return running.url
             if self._has_ended():
-                raise StartRefused(self._last_words(), code="start-failed")
+                return self._url_of_another()
             time.sleep(POLL_S)
         raise StartRefused("the service didn't come up", hint=f"see {self._log_path}")
+
+    def _url_of_another(self) -> str:
+        """Use the service that another demo started in the same moment; else say why ours has ended."""
+        running = find_running(self.settings.data_folder, START_S)
+        if running is None:
+            raise StartRefused(self._last_words(), code="start-failed")
+        self.stop()
+        self._child, self._kept = None, None
+        return running.url
+
+    @property
+    def _pid(self) -> int | None:
+        started = self._kept or self._child
+        return started.pid if started else None
 
     def _has_ended(self) -> bool:
         if self._kept is not None:

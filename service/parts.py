@@ -7,7 +7,7 @@ from service.measured_cache import MeasuredCache
 from service.migrations.upgrade import upgrade
 from service.settings import Settings
 from service.store.blobs import Blobs
-from service.store.database import Database
+from service.store.database import Database, sqlite_url
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,6 @@ class Parts:
 def open_parts(settings: Settings) -> Parts:
     """Open the data folder's database at the newest schema, and its blobs."""
     settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    database = Database(settings.resolved_database_url)
+    database = Database(settings.database_url or sqlite_url(settings.database_file))
     upgrade(database)
     return Parts(settings, database, Blobs(settings.blob_folder), Bell(), MeasuredCache())

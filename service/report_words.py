@@ -8,7 +8,7 @@ from operators.precision import Precision
 from search.space import Budget, SearchSpace
 from service.sentinel import SENTINEL_VERSION, sentinel
 from service.study_rows import StudyRows
-from service.version import installed_version
+from service.version import VERSION
 
 
 def workload_text(workload: Workload) -> dict[str, str]:
@@ -49,7 +49,7 @@ def space_text(space: SearchSpace) -> dict[str, str]:
 def provenance_of(rows: StudyRows, measured: Sequence[Measured]) -> dict[str, str]:
     """Name what made the numbers."""
     return {
-        "loopfront": installed_version(),
+        "loopfront": VERSION,
         "study": rows.study.id,
         "study file": f"sha256:{rows.study.document_digest[:16]}",
         "seed": str(rows.definition.seed),

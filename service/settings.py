@@ -15,7 +15,14 @@ DEFAULT_PORT = 8765
 def default_data_folder() -> Path:
     """Where state lives unless told otherwise: $XDG_DATA_HOME/loopfront, or ~/.local/share/loopfront."""
     base = os.environ.get("XDG_DATA_HOME", "")
-    root = Path(base) if base else Path.home() / ".local" / "share"
+    try:
+        root = Path(base) if base else Path.home() / ".local" / "share"
+    except RuntimeError:
+        raise BadInput(
+            "this user has no home folder to keep state in",
+            field="HOME",
+            hint="say where with --data-folder or LOOPFRONT_DATA_FOLDER",
+        ) from None
     return root / "loopfront"
 
 
@@ -34,9 +41,9 @@ class Settings(BaseSettings):
     result_limit_bytes: int = Field(default=32 * 1024**2, ge=1024)
 
     @property
-    def resolved_database_url(self) -> str:
-        """The database in use: the one that was set, or a SQLite file in the data folder."""
-        return self.database_url or f"sqlite:///{self.data_folder / 'loopfront.sqlite'}"
+    def database_file(self) -> Path:
+        """The SQLite file that holds everything, unless `database_url` names another database."""
+        return self.data_folder / "loopfront.sqlite"
 
     @property
     def blob_folder(self) -> Path:

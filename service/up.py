@@ -14,13 +14,13 @@ import structlog
 import uvicorn
 
 from service.app import create_app
-from service.data_folder import DataFolderLock, RunningService, prepare
+from service.data_folder import DataFolderLock, RunningService, prepare, refuse_second
 from service.errors import StartRefused
 from service.local_agent import LocalAgent, require_runner
 from service.parts import Parts, open_parts
 from service.search_loop import SearchLoop
 from service.settings import Settings
-from service.version import installed_version
+from service.version import VERSION
 
 STOP_SERVER_S = 5.0
 WATCH_S = 0.5
@@ -30,17 +30,18 @@ log = structlog.get_logger()
 
 def run_up(settings: Settings, with_agent: bool = True) -> None:
     """Serve until Ctrl-C or SIGTERM; raise StartRefused in one line where that can't begin."""
-    prepare(settings.data_folder)
-    lock = DataFolderLock(settings.data_folder)
-    lock.acquire()
-    try:
-        if with_agent:
-            require_runner(settings)
-        listener = bind(settings.host, settings.port)
-        with listener:
+    refuse_second(settings.data_folder)
+    # First, as a port in use is the likeliest refusal, and must leave nothing behind in a fresh data folder.
+    with bind(settings.host, settings.port) as listener:
+        prepare(settings.data_folder)
+        lock = DataFolderLock(settings.data_folder)
+        lock.acquire()
+        try:
+            if with_agent:
+                require_runner(settings)
             _serve(settings, lock, listener, with_agent)
-    finally:
-        lock.release()
+        finally:
+            lock.release()
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -69,7 +70,7 @@ def _bind_error(host: str, port: int, error: OSError) -> StartRefused:
 
 
 def _serve(settings: Settings, lock: DataFolderLock, listener: socket.socket, with_agent: bool) -> None:
-    running = RunningService(os.getpid(), settings.host, listener.getsockname()[1], installed_version())
+    running = RunningService(os.getpid(), settings.host, listener.getsockname()[1], VERSION)
     parts = open_parts(settings)
     server = _Server(parts, listener)
     loop = SearchLoop(parts)

@@ -5,7 +5,7 @@ from sqlalchemy import text
 
 from service.api.dependencies import PROTOCOL, ServiceParts
 from service.api.schemas import Health, VersionOut
-from service.version import installed_version
+from service.version import VERSION
 
 router = APIRouter(tags=["health"])
 
@@ -21,4 +21,4 @@ def healthz(parts: ServiceParts) -> Health:
 @router.get("/version")
 def read_version() -> VersionOut:
     """Say the version and the agent protocol."""
-    return VersionOut(version=installed_version(), protocol=PROTOCOL)
+    return VersionOut(version=VERSION, protocol=PROTOCOL)

@@ -1,11 +1,13 @@
 """Options that several commands share, and finding the service that they mean."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from service.data_folder import find_running
+from service.errors import ServiceUnreachable
 from service.settings import load_settings
 
 DataFolderOption = Annotated[
@@ -20,9 +22,19 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for program
 
 
 def service_url(url: str | None, data_folder: Path | None = None) -> str:
-    """Find the service's address: as given, as announced in the data folder, or at the default port."""
+    """Find the service's address: as given, or as announced in the data folder.
+
+    Whatever else listens on the default port may be the service of another folder, and is never taken for it.
+    """
     if url:
         return url
-    settings = load_settings(data_folder=data_folder)
-    running = find_running(settings.data_folder, settle_s=0.5)
-    return running.url if running else f"http://{settings.host}:{settings.port}"
+    folder = load_settings(data_folder=data_folder).data_folder
+    running = find_running(folder)
+    if running is None:
+        start = "loopfront up" + (f" --data-folder {shlex.quote(str(folder))}" if data_folder else "")
+        raise ServiceUnreachable(
+            "no service runs on this data folder",
+            field=str(folder),
+            hint=f"start one with `{start}`, or name another service with --url",
+        )
+    return running.url

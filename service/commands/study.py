@@ -150,7 +150,9 @@ def report(
 def read_file(file: Path) -> str:
     """Read a study file's text; one line where that can't be done."""
     try:
-        return sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        # Read as bytes: what standard input decodes to depends on the locale.
+        content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        return content.decode("utf-8")
     except OSError as error:
         raise BadInput(
             error.strerror or str(error), field=str(file), hint="give the path of a study file"

@@ -4,8 +4,9 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.orm import Session
@@ -20,7 +21,7 @@ WRITES = "loopfront_writes"
 class Database:
     """One engine; every unit of work is a short transaction that commits at its end."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | URL) -> None:
         self.engine = _open_engine(url)
         self._writing_engine = self.engine.execution_options(**{WRITES: True})
 
@@ -54,7 +55,12 @@ def database_now(session: Session) -> datetime:
     return now.astimezone(UTC)
 
 
-def _open_engine(url: str) -> Engine:
+def sqlite_url(path: Path) -> URL:
+    """Name a SQLite file; written as text, a `?` in its path would begin a query."""
+    return URL.create("sqlite", database=str(path))
+
+
+def _open_engine(url: str | URL) -> Engine:
     try:
         parsed = make_url(url)
         engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")

@@ -7,55 +7,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from command_line import loopfront, one_line, port_of, up
 from serving import SimulatedWorker, a_small_study, wait_for_end
 
 from service.client import Client
 from service.data_folder import DataFolderLock, find_running
-
-COMMAND = [sys.executable, "-m", "service.cli"]
-
-
-def loopfront(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    env = {**os.environ, **environment}
-    return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=90, env=env, check=False
-    )
-
-
-@contextmanager
-def up(folder: Path, port: int = 0, *options: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """Start `loopfront up` without an agent and wait until it answers."""
-    command = [*COMMAND, "up", "--no-agent", "--data-folder", str(folder), "--port", str(port), *options]
-    with (folder.parent / "up.log").open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        deadline = time.monotonic() + 60
-        while (running := find_running(folder, 0)) is None or running.pid != process.pid:
-            assert process.poll() is None, (folder.parent / "up.log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def port_of(folder: Path) -> int:
-    running = find_running(folder)
-    assert running is not None
-    return running.port
-
-
-def one_line(stderr: str) -> str:
-    lines = stderr.strip().splitlines()
-    assert len(lines) == 1, stderr
-    assert "Traceback" not in stderr
-    return lines[0]
 
 
 def test_killed_with_9_in_the_middle_a_study_goes_on_and_loses_no_measurement(tmp_path: Path) -> None:
@@ -86,10 +45,11 @@ def test_a_port_in_use_is_one_line_that_names_it(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        done = loopfront("up", "--no-agent", "--data-folder", str(tmp_path), "--port", port)
+        done = loopfront("up", "--data-folder", str(tmp_path / "data"), "--port", port)
     assert done.returncode == 1
     assert f"port {port} on 127.0.0.1 is in use" in one_line(done.stderr)
     assert "--port" in done.stderr
+    assert not (tmp_path / "data").exists(), "nothing was begun"
 
 
 def test_a_data_folder_in_use_is_one_line_that_says_where_it_is_served(tmp_path: Path) -> None:
@@ -137,6 +97,34 @@ def test_an_announcement_of_a_dead_service_is_not_believed(tmp_path: Path) -> No
     lock = DataFolderLock(tmp_path)
     lock.acquire()
     lock.release()
+
+
+def test_a_database_that_cannot_be_read_is_one_line_that_names_it(tmp_path: Path) -> None:
+    file = tmp_path / "loopfront.sqlite"
+    file.write_bytes(b"no database at all " * 100)
+    done = loopfront("up", "--no-agent", "--data-folder", str(tmp_path), "--port", "0")
+    assert done.returncode == 1
+    assert str(file) in one_line(done.stderr)
+    assert "move it away" in done.stderr
+    assert file.read_bytes().startswith(b"no database"), "it is left as it is"
+
+
+def test_a_data_folder_with_a_question_mark_in_its_name_holds_its_database(tmp_path: Path) -> None:
+    folder = tmp_path / "what?x=1"
+    with up(folder):
+        assert (folder / "loopfront.sqlite").is_file()
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["what?x=1"]
+
+
+def test_a_user_without_a_home_folder_is_told_how_to_name_one() -> None:
+    code = "import os; from service.cli import main; os.setuid(54321); main()"
+    command = [sys.executable, "-c", code, "up", "--no-agent"]
+    env = {name: value for name, value in os.environ.items() if name not in {"HOME", "XDG_DATA_HOME"}}
+    if os.getuid() != 0:
+        pytest.skip("only root can become a user without a home folder")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=env, check=False)
+    assert done.returncode == 2
+    assert "--data-folder" in one_line(done.stderr)
 
 
 def test_bad_input_and_an_absent_service_have_their_own_exit_codes(tmp_path: Path) -> None:
