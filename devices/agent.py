@@ -3,6 +3,7 @@
 import argparse
 import fcntl
 import logging
+import math
 import os
 import platform
 import re
@@ -17,18 +18,20 @@ from typing import Any
 
 from devices.bench import Bench, local_bench
 from devices.errors import (
+    BlobDamaged,
     DeviceError,
     LeaseSuperseded,
     MeasurementStopped,
     PlanError,
+    QuietLockUnusable,
     ServiceAway,
     ServiceRefused,
 )
 from devices.identity import machine_identity
 from devices.measuring import measure
-from devices.outcome import Outcome, RunnerFault, outcome_to_dict
+from devices.outcome import NotReady, Outcome, RunnerFault, outcome_to_dict
 from devices.plan import MeasurementPlan, from_dict
-from devices.quiet import quiet_host
+from devices.quiet import open_quiet_lock, quiet_host
 from devices.readiness import Thresholds
 from devices.service_link import DeviceRegistration, Lease, Receipt, Registered, ServiceLink
 from devices.spool import Spool, SpooledOutcome
@@ -36,6 +39,9 @@ from devices.spool import Spool, SpooledOutcome
 log = logging.getLogger("loopfront.agent")
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
+
+# A graph that arrives damaged so often is damaged where it lies.
+_FETCHES = 3
 
 # Short enough to stop soon when asked; a lease request must not be abandoned, for a lease may be on its way.
 _LEASE_WAIT_S = 2.0
@@ -61,12 +67,13 @@ def run_agent(settings: AgentSettings, stop: threading.Event | None = None) -> N
     """Work until `stop` is set: deliver the spool ▸ register ▸ lease ▸ measure ▸ spool ▸ report.
 
     A service that is away is waited for. Raises DeviceError, before anything else, if the runner cannot
-    be built, the runtime is missing or another agent uses the folder.
+    be built, the runtime is missing, the quiet lock can't be opened or another agent uses the folder.
     """
     stop = stop or threading.Event()
     settings.folder.mkdir(parents=True, exist_ok=True)
     with (settings.folder / "agent.lock").open("a") as lock:
         _claim(lock.fileno(), settings.folder)
+        open_quiet_lock(settings.quiet_lock).close()
         bench = local_bench(settings.folder, settings.thresholds)
         if settings.exit_with_parent:
             _stop_with_parent(stop)
@@ -143,17 +150,15 @@ class _Agent:
         except MeasurementStopped:
             self._give_back(lease, pulse)
             return
-        except ServiceRefused as refusal:
-            outcome = RunnerFault(f"the service does not hand out the graph: {refusal}", "")
+        except (ServiceRefused, BlobDamaged) as trouble:
+            outcome = RunnerFault(f"the service does not hand out the graph: {trouble}", "")
+        except QuietLockUnusable as trouble:
+            outcome = NotReady(str(trouble), "")
         self._measured += 1
         self._hand_in(lease, outcome_to_dict(outcome))
 
     def _hand_in(self, lease: Lease, outcome: Mapping[str, Any]) -> None:
-        try:
-            self._spool.put(lease.job_id, lease.token, outcome)
-        except OSError as error:
-            log.error("job %s: not spooled, sent at once instead: %s", lease.job_id, error)
-            self._link.report(lease.job_id, lease.token, outcome)
+        self._spool.put(lease.job_id, lease.token, outcome)
         self._deliver()
 
     def _outcome_of(self, lease: Lease, give_up: threading.Event) -> Outcome:
@@ -166,18 +171,25 @@ class _Agent:
             return measure(plan, self._bench, graphs.__getitem__, give_up, self._measured)
 
     def _fetch(self, plan: MeasurementPlan, give_up: threading.Event) -> dict[str, bytes]:
-        """Fetch the graphs before the host must be quiet, waiting for a service that is away."""
+        """Fetch the graphs before the host must be quiet."""
         wanted = {plan.candidate.graph_sha256, plan.sentinel.graph_sha256}
-        graphs: dict[str, bytes] = {}
-        while wanted - set(graphs):
-            if give_up.is_set():
-                raise MeasurementStopped("asked to stop before the graphs had arrived")
+        return {sha256: self._fetch_graph(sha256, give_up) for sha256 in wanted}
+
+    def _fetch_graph(self, sha256: str, give_up: threading.Event) -> bytes:
+        """Wait for a service that is away; raise BlobDamaged if the graph arrives damaged again and again."""
+        damaged = 0
+        while not give_up.is_set():
             try:
-                graphs |= {sha256: self._link.blob(sha256) for sha256 in wanted - set(graphs)}
+                return self._link.blob(sha256)
             except ServiceAway as away:
                 log.warning("job graphs: %s", away)
-                give_up.wait(_FIRST_PAUSE_S)
-        return graphs
+            except BlobDamaged as damage:
+                damaged += 1
+                log.warning("job graphs: %s", damage)
+                if damaged == _FETCHES:
+                    raise
+            give_up.wait(_FIRST_PAUSE_S)
+        raise MeasurementStopped("asked to stop before the graphs had arrived")
 
     def _give_back(self, lease: Lease, pulse: "_Pulse") -> None:
         if pulse.is_superseded:
@@ -260,11 +272,28 @@ def _plain_name(name: str) -> str:
 
 def _setting(name: str, default: float) -> float:
     """Return a setting from the environment, such as LOOPFRONT_AGENT_IDLE_CORES."""
-    return float(os.environ.get(f"LOOPFRONT_AGENT_{name}", default))
+    variable = f"LOOPFRONT_AGENT_{name}"
+    given = os.environ.get(variable, str(default))
+    try:
+        value = float(given)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise DeviceError(f"{variable}: {given!r} is no number; unset it, or give one such as {default:g}")
+    return value
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the agent from the command line."""
+    try:
+        _run_as_told(arguments)
+    except DeviceError as error:
+        print(f"agent: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    return 0
+
+
+def _run_as_told(arguments: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(prog="python -m devices.agent", description="Measure on this machine.")
     parser.add_argument(
         "--server", required=True, help="address of the service, such as http://127.0.0.1:8321"
@@ -302,12 +331,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = AgentSettings(
         given.server, given.folder, given.name, thresholds=thresholds, exit_with_parent=given.exit_with_parent
     )
-    try:
-        run_agent(settings, stop)
-    except DeviceError as error:
-        print(f"agent: {error}", file=sys.stderr)  # noqa: T201
-        return 2
-    return 0
+    run_agent(settings, stop)
 
 
 if __name__ == "__main__":

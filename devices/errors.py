@@ -4,11 +4,13 @@
     ├── PlanError              a plan or outcome that was read does not have the promised shape
     ├── BuildError             the runner could not be built on this machine
     ├── RuntimeLibraryError    ONNX Runtime's shared library was not found
-    ├── MeasurementStopped   the caller asked for an end before the measurement was done
+    ├── MeasurementStopped     the caller asked for an end before the measurement was done
+    ├── QuietLockUnusable      the host's lock file can't be opened
     ├── ConnectionFault        a device could not be reached, or a push did not arrive whole
     └── LinkError              the service could not be talked to
         ├── ServiceAway            nobody answered, or with a 5xx: try again later
         ├── ServiceRefused         it answered and said no: trying again would not help
+        ├── BlobDamaged            a blob arrived with another digest: a few more tries may help
         └── LeaseSuperseded        the job was given to someone else with a newer token
 
 A measurement that fails is not an error: it is an `Outcome` (see `devices.outcome`).
@@ -35,6 +37,10 @@ class MeasurementStopped(DeviceError):
     """The caller asked for an end before the measurement was done."""
 
 
+class QuietLockUnusable(DeviceError):
+    """The host's lock file can't be opened."""
+
+
 class ConnectionFault(DeviceError):
     """A device could not be reached, or a push did not arrive whole."""
 
@@ -49,6 +55,10 @@ class ServiceAway(LinkError):
 
 class ServiceRefused(LinkError):
     """The service answered and said no: trying again would not help."""
+
+
+class BlobDamaged(LinkError):
+    """A blob arrived with another digest: a few more tries may help."""
 
 
 class LeaseSuperseded(LinkError):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from devices.errors import MeasurementStopped
+from devices.errors import MeasurementStopped, QuietLockUnusable
 
 
 def quiet_lock_path() -> Path:
@@ -25,13 +25,24 @@ def quiet_lock_path() -> Path:
 def quiet_host(path: Path | None = None, stop: threading.Event | None = None) -> Iterator[None]:
     """Hold the host's lock, waiting for whoever holds it; the kernel lets go when a process dies.
 
-    Raises MeasurementStopped if `stop` is set while waiting.
+    Raises QuietLockUnusable if its file can't be opened, MeasurementStopped if `stop` is set while waiting.
     """
-    path = path or quiet_lock_path()
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with path.open("a") as file:
+    with open_quiet_lock(path) as file:
         _lock(file, stop or threading.Event())
         yield
+
+
+def open_quiet_lock(path: Path | None = None) -> TextIO:
+    """Open the host's lock file; QuietLockUnusable names it and the way out."""
+    path = path or quiet_lock_path()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return path.open("a")
+    except OSError as error:
+        raise QuietLockUnusable(
+            f"the lock file {path}, which keeps timing and other work on this machine apart, can't be opened: "
+            f"{error.strerror}; make it writable, or name another file with LOOPFRONT_QUIET_LOCK"
+        ) from error
 
 
 def _lock(file: TextIO, stop: threading.Event) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import httpx2
 
-from devices.errors import LeaseSuperseded, ServiceAway, ServiceRefused
+from devices.errors import BlobDamaged, LeaseSuperseded, ServiceAway, ServiceRefused
 
 PROTOCOL_VERSION = "1"
 
@@ -126,11 +126,11 @@ class ServiceLink:
             return
 
     def blob(self, sha256: str) -> bytes:
-        """Fetch a blob and check its digest."""
+        """Fetch a blob; raises BlobDamaged if its digest shows that something else arrived."""
         content = self._request("GET", f"blobs/{sha256}").content
         arrived = hashlib.sha256(content).hexdigest()
         if arrived != sha256:
-            raise ServiceAway(f"blob {sha256} arrived with digest {arrived}")
+            raise BlobDamaged(f"the graph {sha256} arrived with digest {arrived}")
         return content
 
     def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:

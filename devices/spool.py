@@ -1,11 +1,14 @@
 """Keep finished outcomes in files until the service has acknowledged them."""
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+log = logging.getLogger("loopfront.agent")
 
 
 @dataclass(frozen=True)
@@ -19,38 +22,50 @@ class SpooledOutcome:
 
 
 class Spool:
-    """A folder with one file per outcome; `refused/` keeps what the service would not take."""
+    """A folder with one file per outcome; `refused/` keeps what the service would not take.
+
+    What a full disk does not take is kept in memory until the disk takes it or the service has it.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._unwritten: dict[Path, SpooledOutcome] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     def put(self, job_id: str, token: int, outcome: Mapping[str, Any]) -> None:
-        """Write an outcome so that it is whole on the disk when this returns."""
+        """Keep an outcome: it is whole on the disk when this returns, or the log says why it is not."""
         path = self._folder / f"{_file_name(job_id)}-{token}.json"
-        temporary = path.with_suffix(".part")
-        with temporary.open("w") as file:
-            json.dump({"job_id": job_id, "token": token, "outcome": outcome}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(self._folder)
+        self._unwritten[path] = SpooledOutcome(path, job_id, token, outcome)
+        self._write_what_is_not()
 
     def waiting(self) -> list[SpooledOutcome]:
         """Return what was not acknowledged yet, oldest first; an unreadable file is set aside."""
+        self._write_what_is_not()
         paths = sorted(self._folder.glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name))
         read = (self._read(path) for path in paths)
-        return [spooled for spooled in read if spooled is not None]
+        return [spooled for spooled in read if spooled is not None] + list(self._unwritten.values())
 
     def acknowledge(self, spooled: SpooledOutcome) -> None:
         """Forget an outcome that the service has."""
+        self._unwritten.pop(spooled.path, None)
         spooled.path.unlink(missing_ok=True)
 
     def set_aside(self, path: Path) -> None:
         """Keep what the service refuses for good out of the way of the others."""
+        if self._unwritten.pop(path, None):
+            return
         refused = self._folder / "refused"
         refused.mkdir(exist_ok=True)
         path.replace(refused / path.name)
+
+    def _write_what_is_not(self) -> None:
+        for path, spooled in list(self._unwritten.items()):
+            try:
+                _write(spooled)
+            except OSError as error:
+                log.error("job %s: kept in memory, as %s can't be written: %s", spooled.job_id, path, error)
+            else:
+                del self._unwritten[path]
 
     def _read(self, path: Path) -> SpooledOutcome | None:
         try:
@@ -59,6 +74,20 @@ class Spool:
         except (ValueError, KeyError, TypeError):
             self.set_aside(path)
             return None
+
+
+def _write(spooled: SpooledOutcome) -> None:
+    content = {"job_id": spooled.job_id, "token": spooled.token, "outcome": spooled.outcome}
+    temporary = spooled.path.with_suffix(".part")
+    try:
+        with temporary.open("w") as file:
+            json.dump(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(spooled.path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(spooled.path.parent)
 
 
 def _file_name(job_id: str) -> str:

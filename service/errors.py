@@ -4,6 +4,7 @@ ServiceError                  code, status, detail, field, hint
 ├── BadInput                  422  a value can't be used; field names the place
 │   └── StudyFileError        422  a study file can't be used
 ├── NotFound                  404  no such study, trial, job, device, agent, blob
+├── BlobDamaged               410  a stored blob no longer has the content that its name promises
 ├── Conflict                  409  the request contradicts what is stored
 │   └── ResultRefused         409  a newer token was granted, or a result is stored already
 ├── ProtocolMismatch          426  an agent speaks another protocol
@@ -56,6 +57,14 @@ class NotFound(ServiceError):
     status = 404
     code = "not-found"
     title = "Not found"
+
+
+class BlobDamaged(ServiceError):
+    """A stored blob no longer has the content that its name promises."""
+
+    status = 410
+    code = "blob-damaged"
+    title = "A stored file is damaged"
 
 
 class Conflict(ServiceError):

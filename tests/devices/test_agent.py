@@ -73,7 +73,10 @@ def an_agent(settings: AgentSettings) -> Iterator[threading.Event]:
 
 
 @contextmanager
-def an_agent_process(service: TinyService, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def an_agent_process(
+    service: TinyService, folder: Path, prepare: str = ""
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run an agent as a process; what `prepare` mounts beforehand, nobody else sees."""
     command = [
         sys.executable,
         "-m",
@@ -83,6 +86,18 @@ def an_agent_process(service: TinyService, folder: Path) -> Iterator[subprocess.
         "--folder",
         str(folder),
     ]
+    if prepare:
+        mounting = [
+            "unshare",
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-c",
+            f'{prepare}exec "$@"',
+            "sh",
+        ]
+        command = mounting + command
     # The gate is not what is tested here, and other tests may keep the cores busy.
     environment = {
         **os.environ,
@@ -121,6 +136,15 @@ def is_timing(folder: Path) -> bool:
     return plan.exists() and "task time" in plan.read_text() and bool(runner_pids(folder))
 
 
+def has_run_lately(folder: Path) -> bool:
+    """Look for a second and a half: between two processes of a measurement there is none for a moment."""
+    for _ in range(30):
+        if runner_pids(folder):
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def test_jobs_are_measured_one_after_another_and_reported(tmp_path: Path) -> None:
     with a_service() as service, an_agent(settings_for(service, tmp_path, labels={"room": "lab"})):
         for number in range(3):
@@ -153,6 +177,26 @@ def test_a_service_that_goes_away_in_the_middle_costs_no_measurement(tmp_path: P
     assert service.results["job-1"]["outcome"]["kind"] == "measured"
     assert service.leases_granted == [("job-1", 1)]
     assert list((tmp_path / "spool").glob("*.json")) == []
+
+
+def test_a_full_disk_loses_no_finished_measurement(tmp_path: Path) -> None:
+    probe = ["unshare", "--user", "--map-root-user", "--mount", "true"]
+    if shutil.which("unshare") is None or subprocess.run(probe, check=False).returncode:
+        pytest.skip("this machine lets nobody mount a small file system to fill")
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    fill = f"mount -t tmpfs -o size=64k none {spool} && head -c 64k /dev/zero > {spool}/filler; "
+    with a_service() as service, an_agent_process(service, tmp_path, fill):
+        service.enqueue("job-1", a_plan(1_000))
+        wait_until(lambda: is_timing(tmp_path))
+        service.go_away()
+        wait_until(lambda: not has_run_lately(tmp_path))
+        service.come_back()
+        service.wait_for(lambda: "job-1" in service.results)
+        service.enqueue("job-2", a_plan())
+        service.wait_for(lambda: "job-2" in service.results)
+    assert service.results["job-1"]["outcome"]["kind"] == "measured"
+    assert service.leases_granted == [("job-1", 1), ("job-2", 2)]
 
 
 def test_an_agent_that_starts_before_the_service_waits_for_it(tmp_path: Path) -> None:
@@ -209,6 +253,15 @@ def test_a_graph_that_the_service_lacks_is_reported(tmp_path: Path) -> None:
         del service.blobs[CANDIDATE.files.graph_sha256]
         service.wait_for(lambda: "job-1" in service.results)
     assert "no such blob" in service.results["job-1"]["outcome"]["reason"]
+
+
+def test_a_graph_that_keeps_arriving_damaged_is_reported_not_fetched_for_ever(tmp_path: Path) -> None:
+    with a_service() as service, an_agent(settings_for(service, tmp_path)):
+        service.blobs[CANDIDATE.files.graph_sha256] = b"damaged"
+        service.enqueue("job-1", a_plan())
+        service.wait_for(lambda: "job-1" in service.results)
+    assert service.results["job-1"]["outcome"]["kind"] == "runner_fault"
+    assert CANDIDATE.files.graph_sha256 in service.results["job-1"]["outcome"]["reason"]
 
 
 def test_measuring_waits_for_the_quiet_of_the_host_and_keeps_its_lease(tmp_path: Path) -> None:
@@ -292,6 +345,34 @@ def can_lock(path: Path) -> bool:
         except BlockingIOError:
             return False
     return True
+
+
+def test_a_quiet_lock_that_becomes_unusable_is_the_reason_that_is_reported(tmp_path: Path) -> None:
+    lock = tmp_path / "locks" / "quiet.lock"
+    with a_service() as service, an_agent(settings_for(service, tmp_path, quiet_lock=lock)):
+        service.wait_for(lambda: service.registrations)
+        shutil.rmtree(lock.parent)
+        lock.parent.write_text("")
+        service.enqueue("job-1", a_plan())
+        service.wait_for(lambda: "job-1" in service.results)
+    assert service.results["job-1"]["outcome"]["kind"] == "not_ready"
+    assert str(lock) in service.results["job-1"]["outcome"]["reason"]
+
+
+@pytest.mark.parametrize("value", ["many", "nan", ""])
+def test_a_setting_that_is_no_number_is_one_line_that_names_it(tmp_path: Path, value: str) -> None:
+    with a_service() as service:
+        command = [sys.executable, "-m", "devices.agent", "--server", service.url, "--folder", str(tmp_path)]
+        environment = {
+            **os.environ,
+            "LOOPFRONT_AGENT_IDLE_CORES": value,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        }
+        ended = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, timeout=30
+        )
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+    assert f"LOOPFRONT_AGENT_IDLE_CORES: {value!r}" in ended.stderr
 
 
 def test_two_agents_never_share_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

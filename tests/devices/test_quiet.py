@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from devices.errors import MeasurementStopped
+from devices.errors import MeasurementStopped, QuietLockUnusable
 from devices.quiet import quiet_host, quiet_lock_path
 
 HOLD = "import sys, time; from pathlib import Path; from devices.quiet import quiet_host\n"
@@ -73,3 +73,10 @@ def test_agent_and_service_of_one_user_find_the_same_lock() -> None:
         )
         assert done.stdout.strip() == expected
     assert quiet_lock_path().name.endswith("lock")
+
+
+def test_a_lock_file_that_cannot_be_opened_is_named_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    path = tmp_path / "file" / "lock"
+    with pytest.raises(QuietLockUnusable, match=f"{path}.*LOOPFRONT_QUIET_LOCK"), quiet_host(path):
+        pass

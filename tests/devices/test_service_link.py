@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from devices.errors import LeaseSuperseded, ServiceAway, ServiceRefused
+from devices.errors import BlobDamaged, LeaseSuperseded, ServiceAway, ServiceRefused
 from devices.service_link import DeviceRegistration, Receipt, ServiceLink
 from tests.devices.tiny_service import TinyService
 
@@ -66,7 +66,7 @@ def test_a_blob_is_believed_only_with_its_digest() -> None:
     digest = hashlib.sha256(b"graph").hexdigest()
     with TinyService({digest: b"graph", "0" * 64: b"graph"}) as service, ServiceLink(service.url) as link:
         assert link.blob(digest) == b"graph"
-        with pytest.raises(ServiceAway, match="arrived with digest"):
+        with pytest.raises(BlobDamaged, match="arrived with digest"):
             link.blob("0" * 64)
         with pytest.raises(ServiceRefused, match="no such blob"):
             link.blob("1" * 64)

@@ -41,3 +41,25 @@ def test_a_job_id_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
     spool.put("../../etc/passwd", 1, {})
     assert [spooled.job_id for spooled in spool.waiting()] == ["../../etc/passwd"]
     assert {path.name for path in tmp_path.iterdir()} == {"spool"}
+
+
+def test_what_a_full_disk_does_not_take_is_kept_in_memory_and_written_once_there_is_room(
+    tmp_path: Path,
+) -> None:
+    spool = Spool(tmp_path)
+    (tmp_path / "a-1.part").symlink_to("/dev/full")
+    spool.put("a", 1, {"kind": "timed_out"})
+    assert list(tmp_path.glob("*.json")) == []
+    assert [spooled.job_id for spooled in spool.waiting()] == ["a"]
+    assert [spooled.job_id for spooled in Spool(tmp_path).waiting()] == ["a"]
+
+
+def test_an_outcome_that_was_never_written_can_be_acknowledged_and_set_aside(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    (tmp_path / "spool").rmdir()
+    spool.put("a", 1, {})
+    spool.put("b", 1, {})
+    first, second = spool.waiting()
+    spool.acknowledge(first)
+    spool.set_aside(second.path)
+    assert spool.waiting() == []

@@ -185,6 +185,17 @@ def test_blobs_come_back_by_their_digest_and_nothing_else_does(
         assert agent.http.get(f"/blobs/{name}").status_code == 404
 
 
+def test_a_damaged_blob_is_refused_for_good_with_the_file_that_is_damaged(
+    running: Running, agent: HandDrivenAgent
+) -> None:
+    digest = running.parts.blobs.put(b"a graph")
+    (file,) = running.parts.blobs.folder.rglob(digest)
+    file.write_bytes(b"a gra")
+    answer = agent.http.get(f"/blobs/{digest}")
+    assert (answer.status_code, answer.json()["code"]) == (410, "blob-damaged")
+    assert str(file) in answer.json()["detail"]
+
+
 def test_another_sites_page_may_not_change_anything(running: Running, agent: HandDrivenAgent) -> None:
     foreign = agent.http.post("/studies", content=b"study: x", headers={"Origin": "https://evil.example"})
     assert foreign.status_code == 403
