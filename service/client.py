@@ -118,6 +118,10 @@ class Client:
         """Read how far a single measurement is."""
         return self._get(schemas.MeasurementOut, f"/measurements/{_part(measurement_id)}")
 
+    def cancel_measurement(self, measurement_id: str) -> schemas.MeasurementOut:
+        """Withdraw the wish for a single measurement."""
+        return self._post(schemas.MeasurementOut, f"/measurements/{_part(measurement_id)}/cancel", {})
+
     def job_log(self, job_id: str) -> schemas.JobLog:
         """Read every attempt of a job."""
         return self._get(schemas.JobLog, f"/jobs/{_part(job_id)}/log")

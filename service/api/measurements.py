@@ -16,7 +16,7 @@ from service.measurement_report import measurement_report
 from service.parts import Parts
 from service.store.agents import Devices
 from service.store.jobs import LEASED, Jobs
-from service.store.requests import WAITING, MeasurementRequests
+from service.store.requests import CANCELLED, WAITING, MeasurementRequests
 from service.store.rows import DeviceRow, MeasurementRequestRow
 from service.store.trials import Candidates
 from service.study_file import Target
@@ -51,6 +51,17 @@ def read_measurement(
     with parts.database.read() as session:
         row = MeasurementRequests(session).get(measurement_id)
         return _shown(session, parts, row)
+
+
+@router.post("/{measurement_id}/cancel")
+def cancel_measurement(
+    measurement_id: Annotated[str, Path(max_length=100)], parts: ServiceParts
+) -> MeasurementOut:
+    """Withdraw a wish; what is being measured already may still report, and what others wait for is measured."""
+    with parts.database.write() as session:
+        MeasurementRequests(session).end(measurement_id, CANCELLED, "cancelled by a user")
+        Jobs(session).cancel_abandoned()
+    return read_measurement(measurement_id, parts)
 
 
 def _wished(wish: MeasurementWish) -> NamedArchitecture:

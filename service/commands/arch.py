@@ -66,7 +66,7 @@ def measure(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     data_folder: DataFolderOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Measure an architecture: TTFT, TPOT and peak RSS, raw and paired, with their intervals."""
+    """Measure an architecture: TTFT, TPOT and peak RSS, raw and paired, with their intervals; Ctrl-C withdraws it."""
     workload = WorkloadGiven(prompt_tokens=prompt_tokens, context_tokens=context_tokens, threads=threads)
     wish = MeasurementWish(
         layout=name if name.isupper() else "",
@@ -79,7 +79,7 @@ def measure(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
         fresh=fresh,
     )
     with Client(service_url(url, data_folder)) as client:
-        done = _wait(client, client.measure(wish), quiet=json)
+        done = _wait_or_cancel(client, client.measure(wish), quiet=json)
     if json:
         typer.echo(done.model_dump_json())
         return
@@ -88,6 +88,15 @@ def measure(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
 
     assert done.report is not None
     Console().print(measurement_table(measurement_from_dict(done.report)))
+
+
+def _wait_or_cancel(client: Client, measurement: MeasurementOut, quiet: bool) -> MeasurementOut:
+    try:
+        return _wait(client, measurement, quiet)
+    except KeyboardInterrupt:
+        # A terminal that is closed asked for nothing: its wish stays, and its answer is there the next time.
+        client.cancel_measurement(measurement.id)
+        raise
 
 
 def _wait(client: Client, measurement: MeasurementOut, quiet: bool) -> MeasurementOut:

@@ -1,11 +1,11 @@
 """Studies that are cancelled, resumed, joined and extended while they are led."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from serving import Running, SimulatedWorker, a_service, a_small_study, wait_for_end
+from waiting import wait_until
 
 from service.api.schemas import MeasurementWish
 from service.client import Client
@@ -14,13 +14,6 @@ from service.store.jobs import CANCELLED, Jobs
 from service.store.rows import JobRow
 from service.store.studies import Studies
 from service.store.trials import Trials
-
-
-def wait_until(is_so: Callable[[], bool], timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not is_so():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.05)
 
 
 @contextmanager
