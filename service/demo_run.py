@@ -1,6 +1,5 @@
 """Run the demo: a service if none is running, one study, its progress, its report."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from importlib import resources
@@ -14,7 +13,7 @@ from service.api.schemas import StudyOut
 from service.client import Client
 from service.commands.study import read_file
 from service.demo_service import DemoService
-from service.errors import ServiceError
+from service.errors import Conflict, ServiceError
 from service.settings import Settings
 from service.study_document import read_document
 from service.study_watch import watch_study
@@ -40,7 +39,7 @@ def run_demo(settings: Settings, wishes: DemoWishes) -> None:
     console = Console()
     document = read_file(wishes.study) if wishes.study else packaged_study()
     with DemoService(settings, wishes.keep, console) as service, Client(service.url) as client:
-        study = _submit(client, document, wishes)
+        study = join_or_submit(client, document, wishes.fresh)
         console.print(f"study {study.name}: watch it at {service.url}{study.page}")
         if study.state in STOPPED:
             console.print(f"it had stopped ({study.detail}); it goes on", soft_wrap=True)
@@ -65,11 +64,22 @@ def packaged_study() -> str:
     return (resources.files("service.examples") / "pocket.yaml").read_text(encoding="utf-8")
 
 
-def _submit(client: Client, document: str, wishes: DemoWishes) -> StudyOut:
-    if wishes.fresh:
-        document = _renamed(client, document)
-    key = f"demo-{hashlib.sha256(document.encode()).hexdigest()[:32]}"
-    return client.submit_study(document, key)
+def join_or_submit(client: Client, document: str, fresh: bool) -> StudyOut:
+    """Find the study of this very document, whoever submitted it, or submit one; `fresh` always submits."""
+    if fresh:
+        return client.submit_study(_renamed(client, document))
+    valid = client.validate_study(document)
+    for study in client.studies():
+        if study.document_digest == valid.document_digest:
+            return study
+        if study.name == valid.name:
+            raise Conflict(
+                f"there is another study named {valid.name!r}, of a different file",
+                field="study",
+                hint="name yours differently, or begin it anew under a free name with `loopfront demo --fresh`",
+                code="name-taken",
+            )
+    return client.submit_study(document)
 
 
 def _renamed(client: Client, document: str) -> str:

@@ -163,6 +163,7 @@ class StudyValid(Answer):
 
     name: str
     document: dict[str, Any]
+    document_digest: str
     trials: int
     references: dict[str, str]
 

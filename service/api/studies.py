@@ -165,6 +165,7 @@ def _validate(parts: Parts, content: bytes) -> StudyValid:
     return StudyValid(
         name=definition.name,
         document=dict(definition.document),
+        document_digest=definition.digest,
         trials=definition.trials,
         references={each.label: each.architecture.layout for each in definition.references},
     )
