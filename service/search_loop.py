@@ -15,6 +15,7 @@ from service.request_lead import step_request
 from service.store import requests, studies
 from service.store.requests import MeasurementRequests
 from service.store.studies import Studies
+from service.store.trials import Trials
 from service.study_lead import StudyLead
 
 LOOK_AGAIN_S = 1.0
@@ -71,9 +72,7 @@ class SearchLoop:
 
     def _step_study(self, study_id: str) -> bool:
         try:
-            lead = self._leads.get(study_id) or StudyLead(self.parts, study_id, self._stop)
-            self._leads[study_id] = lead
-            return lead.step()
+            return self._lead_of(study_id).step()
         except _OWN_TROUBLE:
             raise
         except Exception as error:  # one study's trouble must not end the others
@@ -83,6 +82,13 @@ class SearchLoop:
             with self.parts.database.write() as session:
                 Studies(session).move(study_id, studies.ACTIVE, studies.FAILED, _in_a_line(error))
             return True
+
+    def _lead_of(self, study_id: str) -> StudyLead:
+        if study_id not in self._leads:
+            with self.parts.database.write() as session:
+                Trials(session).restart_clocks(study_id)
+            self._leads[study_id] = StudyLead(self.parts, study_id, self._stop)
+        return self._leads[study_id]
 
     def _step_request(self, request_id: str) -> bool:
         try:

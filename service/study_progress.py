@@ -24,7 +24,7 @@ def progress_of(rows: StudyRows) -> ProgressRow:
     return ProgressRow(
         study=rows.study.name,
         state=rows.study.state,
-        requested_trials=rows.definition.trials,
+        requested_trials=rows.requested_trials,
         trials_done=sum(row.state in trials.ENDED for row in counted),
         trials_under_way=sum(row.state == trials.RUNNING for row in rows.trials),
         trials_failed=sum(row.state == trials.FAILED for row in counted),
@@ -60,7 +60,7 @@ def _seconds_left(rows: StudyRows, counted: Sequence[TrialRow]) -> SecondsLeft |
     took = [seconds for seconds in map(_seconds, rows.trials) if seconds > REUSED_BELOW_S]
     ended = sum(row.state in trials.ENDED for row in counted)
     references = sum(row.kind == trials.REFERENCE and row.state not in trials.ENDED for row in rows.trials)
-    return seconds_left(took, max(0, rows.definition.trials - ended) + references + _repeats_left(rows))
+    return seconds_left(took, rows.requested_trials - ended + references + _repeats_left(rows))
 
 
 def _repeats_left(rows: StudyRows) -> int:

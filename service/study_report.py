@@ -49,7 +49,7 @@ def study_report(
         created_at=study.created_at.isoformat(timespec="seconds"),
         finished_at=study.finished_at.isoformat(timespec="seconds") if study.finished_at else None,
         seconds=rows.elapsed_seconds,
-        requested_trials=definition.trials,
+        requested_trials=rows.requested_trials,
         workload=workload_text(definition.workload),
         precision=precision_text(definition.precision),
         budget=budget_text(definition.budget),

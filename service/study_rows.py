@@ -1,6 +1,6 @@
 """Read everything that a study's progress and report are made of, in one go."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,6 +25,7 @@ from service.store.studies import Studies
 from service.store.trials import Trials
 from service.study_file import StudyDefinition, define_study
 from service.study_history import architecture_of, points_of
+from service.time_worked import Span, seconds_worked
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,29 @@ class StudyRows:
     answers: Mapping[str, Sequence[TrialMeasurementRow]]
     steps: Mapping[str, str]
     devices: Sequence[BoundDevice]
+    measuring: Sequence[tuple[datetime, datetime | None]]
     now: datetime
 
     @property
+    def requested_trials(self) -> int:
+        """Candidates asked for: those of the study file, and what was enqueued beyond them."""
+        counted = sum(row.kind != trials.REFERENCE for row in self.trials)
+        return max(self.definition.trials, counted)
+
+    @property
     def elapsed_seconds(self) -> float:
-        """From the start to the end, or to now."""
-        if self.study.started_at is None:
-            return 0.0
-        return ((self.study.finished_at or self.now) - self.study.started_at).total_seconds()
+        """How long it was worked on; hours in which the service was stopped or the study had ended don't count."""
+        return seconds_worked(self._spans())
+
+    def _spans(self) -> Iterator[Span]:
+        until = self.study.finished_at or self.now
+        if self.study.started_at is not None:
+            yield self.study.started_at, self.study.started_at
+        for granted_at, ended_at in self.measuring:
+            yield granted_at, ended_at or until
+        for row in self.trials:
+            if row.launched_at is not None and row.state != trials.WAITING:
+                yield row.launched_at, row.finished_at or until
 
 
 def read_rows(session: Session, name_or_id: str) -> StudyRows:
@@ -82,6 +98,7 @@ def read_rows(session: Session, name_or_id: str) -> StudyRows:
         answers=answers,
         steps={row.id: _step(session, answers[row.id]) for row in rows if row.state == trials.RUNNING},
         devices=[_bound(session, target, device) for target, device in _targets(session, study.id)],
+        measuring=Jobs(session).measuring_spans(study.id),
         now=database_now(session),
     )
 

@@ -95,6 +95,16 @@ class Jobs:
         query = select(AttemptRow).where(AttemptRow.job_id == job_id).order_by(AttemptRow.token)
         return self.session.scalars(query).all()
 
+    def measuring_spans(self, study_id: str) -> Sequence[tuple[datetime, datetime | None]]:
+        """List from when to when a study's jobs were measured; open at the end while one still is."""
+        # Nobody knows when an attempt ended whose lease expired: it may have been with the service, a night before.
+        query = (
+            select(AttemptRow.granted_at, AttemptRow.ended_at)
+            .join(JobRow, JobRow.id == AttemptRow.job_id)
+            .where(JobRow.study_id == study_id, AttemptRow.ended_by != "expired")
+        )
+        return [(granted_at, ended_at) for granted_at, ended_at in self.session.execute(query)]
+
     def lease(self, agent_id: str, device_ids: Sequence[str], lease_seconds: float) -> JobRow | None:
         """Grant the next job of one of these idle devices under a new token, or nothing."""
         now = database_now(self.session)

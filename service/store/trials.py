@@ -125,6 +125,11 @@ class Trials:
         query = select(TrialRow).where(TrialRow.study_id == study_id, TrialRow.finished_at.is_not(None))
         return self.session.scalars(query.order_by(TrialRow.finished_at.desc()).limit(count)).all()
 
+    def restart_clocks(self, study_id: str) -> None:
+        """Count the time of what is under way from now: nobody worked at it while the service was stopped."""
+        for row in self.with_state(study_id, RUNNING):
+            row.launched_at = database_now(self.session)
+
     def put_back(self, trial_id: str) -> None:
         """Let a failed trial wait again, as if its measurement had never been ordered."""
         row = self.get(trial_id)

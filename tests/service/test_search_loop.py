@@ -187,6 +187,9 @@ def test_layouts_can_be_enqueued_into_a_finished_study(tmp_path: Path) -> None:
             assert client.enqueue("small", ["CCACCA"]).numbers == [2], "it is there already"
             assert wait_for_end(client, "small") == "finished"
         assert client.trials("small")[5].layout == "CACACA"
+        progress = client.study("small").progress
+        assert (progress["trials_done"], progress["requested_trials"]) == (5, 5)
+        assert client.report("small")["requested_trials"] == 5
 
 
 def test_one_architecture_can_be_measured_by_itself(tmp_path: Path) -> None:

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from serving import Running, SimulatedWorker, a_service, a_small_study, wait_for_end
+from sqlalchemy import select
 from waiting import wait_until
 
 from service.api.schemas import MeasurementWish
 from service.client import Client
 from service.store import studies
 from service.store.jobs import CANCELLED, Jobs
-from service.store.rows import JobRow
+from service.store.rows import AttemptRow, JobRow, StudyRow, TrialRow
 from service.store.studies import Studies
 from service.store.trials import Trials
 
@@ -108,3 +110,31 @@ def test_a_study_that_was_cancelled_in_the_meantime_is_not_moved_on(tmp_path: Pa
             "cancelled",
             "cancelled by a user",
         )
+
+
+def test_the_night_in_which_the_service_was_stopped_is_no_time_of_the_study(tmp_path: Path) -> None:
+    with a_finished_study(tmp_path) as (running, client):
+        client.submit_study(a_small_study("second", trials=2))
+        wait_until(lambda: len(jobs_of(running, "second")) == 1)
+        let_a_day_pass(running)
+    with a_service(tmp_path, with_loop=True) as running, running.client() as client:
+        client.enqueue("small", ["CACACA"])
+        with SimulatedWorker(running.url):
+            assert wait_for_end(client, "second") == wait_for_end(client, "small") == "finished"
+        for name in ("small", "second"):
+            assert 0 < client.study(name).progress["elapsed_seconds"] < 3600, name
+
+
+def let_a_day_pass(running: Running) -> None:
+    """Move everything that happened a day back."""
+    day = timedelta(days=1)
+    with running.parts.database.write() as session:
+        for study in session.scalars(select(StudyRow)):
+            study.started_at = study.started_at and study.started_at - day
+            study.finished_at = study.finished_at and study.finished_at - day
+        for trial in session.scalars(select(TrialRow)):
+            trial.launched_at = trial.launched_at and trial.launched_at - day
+            trial.finished_at = trial.finished_at and trial.finished_at - day
+        for attempt in session.scalars(select(AttemptRow)):
+            attempt.granted_at -= day
+            attempt.ended_at = attempt.ended_at and attempt.ended_at - day
