@@ -23,19 +23,28 @@ def render_index(
     studies: tuple[StudySummaryRow, ...],
     devices: tuple[DeviceSummaryRow, ...] = (),
     urls: PageUrls | None = None,
+    trouble: str = "",
 ) -> str:
-    """The list of studies and devices; it looks for news every few seconds."""
+    """The list of studies and devices, under what is wrong now; it looks for news every few seconds."""
     urls = urls or PageUrls(page="/")
     template = page_environment().get_template("index.html")
-    return template.render(studies=studies, devices=devices, urls=urls, stylesheet=STYLESHEET, scripts=[HTMX])
+    return template.render(
+        studies=studies,
+        devices=devices,
+        urls=urls,
+        trouble=trouble,
+        stylesheet=STYLESHEET,
+        scripts=[HTMX],
+    )
 
 
-def render_study_page(report: StudyReport, urls: PageUrls) -> str:
+def render_study_page(report: StudyReport, urls: PageUrls, trouble: str = "") -> str:
     """A study's live page: while it runs, the page at `urls.page` is fetched again and morphed in place."""
     template = page_environment().get_template("study.html")
     return template.render(
         view=view_of(report),
         links=True,
+        trouble=trouble,
         urls=urls,
         data=json_for_script(report_to_dict(report)),
         stylesheet=STYLESHEET,

@@ -1,7 +1,8 @@
-"""The parts that requests and the search loop share: settings, database, blobs, bell and cache."""
+"""The parts that requests and the search loop share: settings, database, blobs, bell, cache and news."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from service.agent_news import AgentNews
 from service.bell import Bell
 from service.measured_cache import MeasuredCache
 from service.migrations.upgrade import upgrade
@@ -19,6 +20,7 @@ class Parts:
     blobs: Blobs
     bell: Bell
     measured: MeasuredCache
+    agent_news: AgentNews = field(default_factory=AgentNews)
 
 
 def open_parts(settings: Settings) -> Parts:

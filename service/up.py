@@ -13,6 +13,8 @@ from types import FrameType
 import structlog
 import uvicorn
 
+from devices.errors import QuietLockUnusable
+from devices.quiet import open_quiet_lock
 from service.app import create_app
 from service.data_folder import DataFolderLock, RunningService, prepare, refuse_second
 from service.errors import StartRefused
@@ -37,11 +39,20 @@ def run_up(settings: Settings, with_agent: bool = True) -> None:
         lock = DataFolderLock(settings.data_folder)
         lock.acquire()
         try:
+            _require_quiet_lock()
             if with_agent:
                 require_runner(settings)
             _serve(settings, lock, listener, with_agent)
         finally:
             lock.release()
+
+
+def _require_quiet_lock() -> None:
+    """Refuse to start where building and training could not be kept apart from timing."""
+    try:
+        open_quiet_lock().close()
+    except QuietLockUnusable as error:
+        raise StartRefused(str(error), code="quiet-lock") from None
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -74,7 +85,7 @@ def _serve(settings: Settings, lock: DataFolderLock, listener: socket.socket, wi
     parts = open_parts(settings)
     server = _Server(parts, listener)
     loop = SearchLoop(parts)
-    agent = LocalAgent(settings, running.url) if with_agent else None
+    agent = LocalAgent(settings, running.url, parts.agent_news) if with_agent else None
     stop = _stop_on_signals()
     try:
         server.start()

@@ -265,8 +265,8 @@ class WorkloadGiven(Given):
 class PrecisionGiven(Given):
     """How weights are stored."""
 
-    bits: int = 4
-    block_size: int = 32
+    bits: int = Field(default=4, ge=0, le=1024)
+    block_size: int = Field(default=32, ge=0, le=1024)
 
 
 class MeasurementWish(Given):
@@ -276,7 +276,7 @@ class MeasurementWish(Given):
     layout: Annotated[str, Field(max_length=128)] = ""
     architecture: dict[str, Any] | None = None
     parameters: Annotated[int, Field(ge=1_000_000, le=4_000_000_000)] | None = None
-    vocabulary: int = Field(default=32768, ge=256, le=300_000)
+    vocabulary: Annotated[int, Field(ge=256, le=300_000)] | None = None
     embedding_ratio: float | None = Field(default=None, gt=0.0, lt=1.0)
     device: Name = "local"
     workload: WorkloadGiven = Field(default_factory=WorkloadGiven)
@@ -306,6 +306,7 @@ class VersionOut(Answer):
 
 
 class Health(Answer):
-    """Whether the service works."""
+    """Whether the service works, and what is wrong with the agent that it runs itself ("" while all is well)."""
 
     status: str
+    agent_trouble: str = ""

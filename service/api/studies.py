@@ -1,5 +1,6 @@
 """Studies: submit, validate, list, read, cancel, enqueue, repeat, and their reports."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Request, Response
@@ -75,7 +76,7 @@ def list_studies(parts: ServiceParts) -> list[StudyOut]:
 def read(name: StudyKey, parts: ServiceParts) -> StudyOut:
     """Read a study and its progress."""
     with parts.database.read() as session:
-        return _shown(session, Studies(session).find(name))
+        return _shown(session, Studies(session).find(name), parts.agent_news.trouble)
 
 
 @router.post("/{name}/cancel")
@@ -198,7 +199,10 @@ def _known_candidates(given: CandidatesGiven, definition: StudyDefinition) -> li
     ]
 
 
-def _shown(session: Session, row: StudyRow) -> StudyOut:
+def _shown(session: Session, row: StudyRow, agent_trouble: str = "") -> StudyOut:
+    progress = progress_of(read_rows(session, row.id))
+    if agent_trouble and row.state in studies.ACTIVE:
+        progress = replace(progress, message=agent_trouble)
     return StudyOut(
         id=row.id,
         name=row.name,
@@ -208,7 +212,7 @@ def _shown(session: Session, row: StudyRow) -> StudyOut:
         started_at=row.started_at,
         finished_at=row.finished_at,
         document_digest=row.document_digest,
-        progress=progress_to_dict(progress_of(read_rows(session, row.id))),
+        progress=progress_to_dict(progress),
         page=f"/studies/{row.name}",
         report=f"/api/v1/studies/{row.name}/report.html",
     )

@@ -59,6 +59,16 @@ def test_a_data_folder_in_use_is_one_line_that_says_where_it_is_served(tmp_path:
         assert f"process {process.pid}" in one_line(done.stderr)
 
 
+def test_a_quiet_lock_that_cannot_be_opened_is_one_line_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    lock = str(tmp_path / "file" / "lock")
+    folder = str(tmp_path / "data")
+    done = loopfront("up", "--no-agent", "--data-folder", folder, "--port", "0", LOOPFRONT_QUIET_LOCK=lock)
+    assert done.returncode == 1
+    assert lock in one_line(done.stderr)
+    assert "LOOPFRONT_QUIET_LOCK" in done.stderr
+
+
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = loopfront("up", "--no-agent", "--data-folder", str(tmp_path / "file" / "data"))
