@@ -8,13 +8,15 @@ layout of the space: then each proposal is feasible by construction and none has
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from operators.architecture import Architecture, Block, SwiGLU
 from operators.cost import norm_parameters
 from operators.mixer import Mixer
 from search.errors import InfeasibleSpace
 from search.objective import BYTES_PER_MB, Constraint
-from search.space import DEEPEST, Budget, SearchSpace
+from search.quality.relative_loss import estimated_relative_loss
+from search.space import DEEPEST, WIDEST, Budget, SearchSpace
 
 
 @dataclass(frozen=True)
@@ -93,14 +95,18 @@ def check(
     """
     widths = feasible_widths(space, budget)
     needed = smallest_bytes(space, budget, widths, context_tokens)
+    least_loss = _least_relative_loss(space, budget, widths)
     for constraint in constraints:
         _refuse_memory_limit(constraint, needed)
+        _refuse_loss_limit(constraint, least_loss)
+    _refuse_contradiction(constraints)
     return widths
 
 
 def _affordable_widths(space: SearchSpace, budget: Budget) -> range:
-    """Hidden sizes whose embeddings alone are within the budget."""
-    return range(space.width_step, budget.parameters // space.vocabulary + 1, space.width_step)
+    """Hidden sizes whose embeddings alone are within the budget, up to the widest that a small model has."""
+    widest = min(budget.parameters // space.vocabulary, WIDEST)
+    return range(space.width_step, widest + 1, space.width_step)
 
 
 def _divides(space: SearchSpace, hidden_size: int) -> bool:
@@ -183,6 +189,28 @@ def _refuse_memory_limit(constraint: Constraint, needed: int) -> None:
         f"the smallest candidate holds {needed_mb:.1f} MB of weights and state, the runtime's own memory not "
         f"counted; allow more than that or lower budget.parameters",
     )
+
+
+def _least_relative_loss(space: SearchSpace, budget: Budget, widths: Sequence[FeasibleWidth]) -> float:
+    """A lower bound of any candidate's estimated relative loss: the widths at the budget's upper end."""
+    largest, vocabulary = budget.parameters + budget.slack, space.vocabulary
+    sizes = [width.hidden_size for width in widths]
+    return min(estimated_relative_loss(largest - vocabulary * size, vocabulary, size).loss for size in sizes)
+
+
+def _refuse_loss_limit(constraint: Constraint, least: float) -> None:
+    if constraint.metric.name != "estimated_relative_loss" or constraint.relation != "<=":
+        return
+    if constraint.bound < least:
+        way_out = f"no candidate has less than {least:.4f}; allow more than that or raise budget.parameters"
+        raise InfeasibleSpace("constraints", f"'{constraint}'", way_out)
+
+
+def _refuse_contradiction(constraints: Sequence[Constraint]) -> None:
+    for low, high in product(constraints, repeat=2):
+        if (low.name, low.relation, high.relation) == (high.name, ">=", "<=") and low.bound > high.bound:
+            way_out = f"no number is also '{high}'; change or drop one of them"
+            raise InfeasibleSpace("constraints", f"'{low}'", way_out)
 
 
 def _no_ratio(space: SearchSpace, budget: Budget) -> InfeasibleSpace:

@@ -16,7 +16,7 @@ BYTES_PER_MB = 1_000_000
 
 @dataclass(frozen=True)
 class Metric:
-    """One number a candidate has; `needs_target` says that it differs from device to device."""
+    """One number a candidate has, above 0; `needs_target` says that it differs from device to device."""
 
     name: str
     label: str
@@ -24,10 +24,11 @@ class Metric:
     direction: Direction
     needs_target: bool
     digits: int
+    highest: float = math.inf
 
 
 METRICS: dict[str, Metric] = {
-    "recall_score": Metric("recall_score", "Recall score", "", "maximize", False, 3),
+    "recall_score": Metric("recall_score", "Recall score", "", "maximize", False, 3, highest=1.0),
     "estimated_relative_loss": Metric(
         "estimated_relative_loss", "Estimated relative loss", "nats", "minimize", False, 4
     ),
@@ -82,6 +83,12 @@ class Constraint:
         _refuse_wrong_target(self.metric, self.target)
         if not math.isfinite(self.bound):
             raise MetricError(f"constraint on {self.name}: bound {self.bound} is not a finite number")
+        if self.relation == "<=" and self.bound <= 0:
+            raise MetricError(f"no candidate meets '{self}': {self.metric.name} is always above 0")
+        if self.relation == ">=" and self.bound > self.metric.highest:
+            raise MetricError(
+                f"no candidate meets '{self}': {self.metric.name} is {self.metric.highest:g} at most"
+            )
 
     @classmethod
     def parse(cls, text: str) -> "Constraint":

@@ -11,8 +11,14 @@ from search.errors import SpaceError
 from search.mixers import HEAD_SIZE_STEP, MIXER_RULES, MixerRule
 
 WIDTH_STEP = 64
+WIDEST = 16_384
 DEEPEST = 256
 LARGEST_TOLERANCE = 0.05
+LARGEST_PARAMETERS = 4_000_000_000
+"""Parameters beyond this are no small model."""
+LARGEST_OPTION = 131_072
+MOST_VALUES = 16
+"""Values that one option of a mixer may have: forms are walked through at every width."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +29,9 @@ class Budget:
     tolerance: float = 0.01
 
     def __post_init__(self) -> None:
-        if self.parameters < 1:
-            raise SpaceError("budget.parameters", self.parameters, "must be positive, such as 60M")
+        if not 1 <= self.parameters <= LARGEST_PARAMETERS:
+            way_out = f"must be from 1 to {LARGEST_PARAMETERS}, such as 60M"
+            raise SpaceError("budget.parameters", shortened(self.parameters), way_out)
         if not 0 < self.tolerance <= LARGEST_TOLERANCE:
             way_out = f"must be above 0 and at most {LARGEST_TOLERANCE}, such as 0.01"
             raise SpaceError("budget.tolerance", self.tolerance, way_out)
@@ -138,33 +145,46 @@ class SearchSpace:
         return ", ".join(choice.name for choice in self.mixers)
 
 
+def shortened(value: object) -> str:
+    """Show a number or a list of them for a message, hundreds of digits by the first ones."""
+    try:
+        text = str(value)
+    except ValueError:  # Python writes no more than 4300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 40 else f"{text[:20]}... ({len(text)} characters)"
+
+
 def _values(mixer: str, rule: MixerRule, key: str, value: int | Sequence[int]) -> tuple[int, ...]:
     place = f"space.mixers.{mixer}.{key}"
     if key not in rule.defaults:
         raise SpaceError(place, value, f"unknown option; {mixer} has {', '.join(rule.defaults)}")
     values = (value,) if isinstance(value, int) else tuple(value)
     if not values or len(set(values)) < len(values):
-        raise SpaceError(place, value, "give one value or a list of different ones")
+        raise SpaceError(place, shortened(value), "give one value or a list of different ones")
+    if len(values) > MOST_VALUES:
+        raise SpaceError(place, f"a list of {len(values)} values", f"give at most {MOST_VALUES}")
     for number in values:
         _refuse_option(place, key, number, rule.smallest[key])
     return values
 
 
-def _refuse_option(place: str, key: str, number: object, smallest: int) -> None:
-    if not isinstance(number, int) or isinstance(number, bool) or number < smallest:
-        raise SpaceError(place, number, f"must be a whole number, {smallest} or more")
+def _refuse_option(place: str, key: str, number: int, smallest: int) -> None:
+    is_whole = isinstance(number, int) and not isinstance(number, bool)
+    if not is_whole or not smallest <= number <= LARGEST_OPTION:
+        way_out = f"must be a whole number, {smallest} or more and at most {LARGEST_OPTION}"
+        raise SpaceError(place, shortened(number), way_out)
     if key == "head_size" and number % HEAD_SIZE_STEP:
         raise SpaceError(place, number, f"must be a multiple of {HEAD_SIZE_STEP}")
 
 
 def _refuse_range(place: str, asked: tuple[float, float], smallest: float, largest: float) -> None:
     low, high = asked
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise SpaceError(place, list(asked), "both ends must be finite numbers")
+    # Asked this way round, what isn't a number is refused too.
+    if not (smallest <= low <= largest and smallest <= high <= largest):
+        shown = f"[{shortened(low)}, {shortened(high)}]"
+        raise SpaceError(place, shown, f"both ends must lie within [{smallest}, {largest}]")
     if low > high:
         raise SpaceError(place, list(asked), f"the lower end comes first: [{high}, {low}]")
-    if low < smallest or high > largest:
-        raise SpaceError(place, list(asked), f"must lie within [{smallest}, {largest}]")
 
 
 def _distance(combination: Mapping[str, int], wanted: Mapping[str, float]) -> float:

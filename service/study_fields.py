@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 LARGEST_QUANTITY = 4_000_000_000
-"""Parameters beyond this are no small model, and their widths alone would take minutes to walk through."""
+"""As `search.space.LARGEST_PARAMETERS`, which would load torch for a command that only asks a service."""
 
 _SUFFIXES = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9}
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([KMBG]?)", re.IGNORECASE)
@@ -73,8 +73,9 @@ class SpaceFields(Fields):
 class PrecisionFields(Fields):
     """`precision`."""
 
-    bits: int = 4
-    block_size: int = 32
+    # Which ones there are is told better by Precision.
+    bits: int = Field(default=4, ge=0, le=1024)
+    block_size: int = Field(default=32, ge=0, le=1024)
 
 
 class WorkloadFields(Fields):

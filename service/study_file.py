@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from devices.plan import Workload
-from operators.errors import OperatorError
+from operators.errors import ArchitectureError
 from operators.precision import Precision
 from search import feasibility
 from search.errors import MetricError, SpaceError
@@ -74,8 +74,10 @@ def define_study(document: Mapping[str, Any]) -> StudyDefinition:
         )
     except SpaceError as error:
         raise _space_error(error) from None
-    except OperatorError as error:
-        raise StudyFileError(str(error), field="precision") from None
+    except ArchitectureError as error:
+        raise StudyFileError(
+            f"{error.value!r} can't be used", field=error.field, hint=error.way_out
+        ) from None
     return definition
 
 
@@ -221,7 +223,10 @@ def _place(loc: Sequence[Any]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value, default=repr)
+    try:
+        text = json.dumps(value, default=repr)
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        return "a number of thousands of digits"
     return text if len(text) <= 80 else text[:77] + "..."
 
 

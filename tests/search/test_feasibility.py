@@ -8,7 +8,7 @@ from search.errors import InfeasibleSpace
 from search.feasibility import build, check, feasible_widths
 from search.mixers import MIXER_RULES
 from search.objective import BYTES_PER_MB, Constraint
-from search.space import Budget, MixerChoice, SearchSpace
+from search.space import WIDEST, Budget, MixerChoice, SearchSpace
 
 ALL_MIXERS = tuple(MixerChoice.of(name) for name in MIXER_RULES)
 SIXTY_MILLION = Budget(60_000_000)
@@ -144,6 +144,28 @@ def test_a_memory_limit_below_the_smallest_candidate_is_refused_with_what_it_nee
     refusal = the_refusal(a_space(), limits=("recall_score >= 0.5", "peak_rss_mb@laptop <= 30"))
     assert (refusal.place, refusal.value) == ("constraints", "'peak_rss_mb@laptop <= 30'")
     assert "the smallest candidate holds 37.1 MB of weights and state" in refusal.way_out
+
+
+def test_a_loss_limit_below_what_the_budget_allows_is_refused_with_the_least_loss() -> None:
+    refusal = the_refusal(a_space(), limits=("estimated_relative_loss <= 0.1",))
+    assert (refusal.place, refusal.value) == ("constraints", "'estimated_relative_loss <= 0.1'")
+    least = float(refusal.way_out.split("less than ")[1].split(";")[0])
+    check(a_space(), SIXTY_MILLION, [Constraint.parse(f"estimated_relative_loss <= {least + 1e-4}")])
+
+
+def test_constraints_that_no_number_meets_together_are_refused() -> None:
+    refusal = the_refusal(a_space(), limits=("ttft_ms_p50@laptop <= 20", "ttft_ms_p50@laptop >= 30"))
+    assert (refusal.place, refusal.value) == ("constraints", "'ttft_ms_p50@laptop >= 30'")
+    other_target = ("ttft_ms_p50@laptop <= 20", "ttft_ms_p50@phone >= 30")
+    check(a_space(), SIXTY_MILLION, [Constraint.parse(text) for text in other_target])
+
+
+def test_widths_beyond_any_small_model_are_not_walked_through() -> None:
+    widths = feasible_widths(
+        a_space(vocabulary=1, embedding_ratio=(0.0, 1.0), ffn_ratio=(1 / 64, 64.0)),
+        Budget(4_000_000_000, 0.05),
+    )
+    assert widths[-1].hidden_size <= WIDEST
 
 
 def test_the_refused_memory_is_never_more_than_a_candidate_holds() -> None:

@@ -68,6 +68,15 @@ def test_a_wrong_constraint_is_refused(text: str) -> None:
         Constraint.parse(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["recall_score >= 1.5", "recall_score <= -1", "ttft_ms_p50@laptop <= 0", "peak_rss_mb@laptop <= -5"],
+)
+def test_a_constraint_that_no_candidate_can_ever_meet_is_refused(text: str) -> None:
+    with pytest.raises(MetricError, match="no candidate meets"):
+        Constraint.parse(text)
+
+
 def test_a_violation_is_a_share_of_the_bound_and_is_met_at_the_bound() -> None:
     limit = Constraint.parse("peak_rss_mb@laptop <= 160")
     assert limit.violation({"peak_rss_mb@laptop": 200.0}) == pytest.approx(0.25)

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
+from search.space import LARGEST_PARAMETERS
 from service.errors import StudyFileError
+from service.study_fields import LARGEST_QUANTITY
 from service.study_file import define_study, read_study
 
 POCKET = Path(__file__).parents[2] / "examples" / "pocket.yaml"
@@ -89,8 +91,24 @@ BAD = [
     ("a letter outside the space", {"enqueue": ["CXCXCXCX"]}, "enqueue[0]", "X"),
     ("impossible ratio", {"space__embedding_ratio": [0.9, 0.95]}, "space.embedding_ratio", "ask for a range"),
     ("ratio upside down", {"space__embedding_ratio": [0.4, 0.2]}, "space.embedding_ratio", "lower end"),
+    ("a depth beyond floats", {"space__depth": [8, 10**401]}, "space.depth", "within [1, 256]"),
+    ("bits beyond printing", {"precision__bits": 1 << 20_000}, "precision.bits", "less than or equal"),
+    (
+        "an option beyond any",
+        {"space__mixers__sliding_window_attention": {"window": 10**401}},
+        "window",
+        "at most 131072",
+    ),
+    (
+        "too many options",
+        {"space__mixers__sliding_window_attention": {"window": list(range(1, 40))}},
+        "sliding_window_attention.window",
+        "at most 16",
+    ),
+    ("a constraint never met", {"constraints": ["recall_score >= 2"]}, "constraints[0]", "1 at most"),
+    ("a loss never met", {"constraints": ["estimated_relative_loss <= 0.01"]}, "constraints", "no candidate"),
     ("memory too small", {"constraints": ["peak_rss_mb@laptop <= 10"]}, "constraints", "smallest candidate"),
-    ("bits", {"precision__bits": 3}, "precision", "(4, 8)"),
+    ("bits", {"precision__bits": 3}, "precision.bits: 3 can't be used", "(4, 8)"),
 ]
 
 
@@ -103,6 +121,7 @@ def test_one_message_names_the_place_and_a_way_out(changes: dict[str, Any], plac
     assert place in refusal.value.line
     assert way_out in refusal.value.line
     assert "\n" not in refusal.value.line
+    assert len(refusal.value.line) < 400
 
 
 def test_a_missing_part_is_named() -> None:
@@ -137,6 +156,10 @@ def test_text_that_is_no_study_file_gets_one_message(text: str, told: str) -> No
 def test_text_that_is_not_utf_8_is_named_so() -> None:
     with pytest.raises(StudyFileError, match="UTF-8"):
         read_study(b"study: \xff\xfe")
+
+
+def test_the_largest_quantity_is_the_largest_budget() -> None:
+    assert LARGEST_QUANTITY == LARGEST_PARAMETERS
 
 
 def test_documents_are_not_changed_by_reading_them() -> None:
