@@ -14,13 +14,12 @@ from operators.precision import Precision
 from operators.references import REFERENCES, reference
 from search.errors import SpaceError
 from search.scaling import free_space, scale_layout, scale_reference
-from search.space import Budget, SearchSpace
+from search.space import LARGEST_PARAMETERS, Budget, SearchSpace
 from service.errors import BadInput, StudyFileError
 
 DEFAULT_PARAMETERS = 60_000_000
 DEFAULT_PRECISION = Precision()
-LARGEST_PARAMETERS = 4_000_000_000
-"""Beyond this is no small model, and only to compute what its output must be would take all memory."""
+DEFAULT_VOCABULARY = 32768
 
 
 @dataclass(frozen=True)
@@ -99,11 +98,24 @@ def _require_size(architecture: Architecture, place: str) -> None:
 
 @dataclass(frozen=True)
 class Scale:
-    """How large a layout is to be built outside a study."""
+    """How large a layout or a reference is to be built outside a study; None was not asked for."""
 
-    parameters: int | None
-    vocabulary: int
-    embedding_ratio: float | None
+    parameters: int | None = None
+    vocabulary: int | None = None
+    embedding_ratio: float | None = None
+
+    def __post_init__(self) -> None:
+        ratio = self.embedding_ratio
+        if ratio is not None and not 0 < ratio < 1:
+            raise BadInput(
+                f"{ratio} can't be used", field="embedding_ratio", hint="give a share above 0 and below 1"
+            )
+
+    def refuse_all(self, why: str, *names: str) -> None:
+        """Refuse any of the named fields that was asked for: what can't be honoured must not be ignored."""
+        asked = next((name for name in names if getattr(self, name) is not None), None)
+        if asked is not None:
+            raise BadInput(f"{getattr(self, asked)} says nothing here", field=asked, hint=why)
 
 
 def named(name: str, scale: Scale, precision: Precision = DEFAULT_PRECISION) -> NamedArchitecture:
@@ -112,24 +124,39 @@ def named(name: str, scale: Scale, precision: Precision = DEFAULT_PRECISION) -> 
         return _reference(name, scale, precision)
     if name != name.upper() or not name.isalpha():
         raise BadInput(f"unknown reference {name!r}", field="reference", hint=_reference_hint(name))
-    parameters = scale.parameters or DEFAULT_PARAMETERS
+    budget = _budget(scale)
     try:
-        space = free_space(name, scale.vocabulary, precision)
-        return NamedArchitecture(name, scale_layout(name, space, Budget(parameters), scale.embedding_ratio))
+        space = free_space(name, _vocabulary(scale), precision)
+        return NamedArchitecture(name, scale_layout(name, space, budget, scale.embedding_ratio))
     except (SpaceError, OperatorError) as error:
         raise BadInput(f"{name!r} can't be built", field="layout", hint=str(error)) from None
 
 
 def _reference(name: str, scale: Scale, precision: Precision) -> NamedArchitecture:
     original = reference(name)
+    scale.refuse_all(f"{name} keeps its own embedding ratio; drop it, or give its layout", "embedding_ratio")
     if scale.parameters is None:
+        scale.refuse_all(f"{name} is taken at its own size; give a number of parameters too", "vocabulary")
         return NamedArchitecture(name, original)
+    budget = _budget(scale)
     try:
-        space = free_space(original.layout, scale.vocabulary, precision)
-        scaled = scale_reference(original, space, Budget(scale.parameters))
+        space = free_space(original.layout, _vocabulary(scale), precision)
+        scaled = scale_reference(original, space, budget)
     except (SpaceError, OperatorError) as error:
         raise BadInput(f"{name!r} can't be scaled", field="parameters", hint=str(error)) from None
     return NamedArchitecture(name, scaled.architecture, scaled.adaptations)
+
+
+def _budget(scale: Scale) -> Budget:
+    asked = DEFAULT_PARAMETERS if scale.parameters is None else scale.parameters
+    try:
+        return Budget(asked)
+    except SpaceError as error:
+        raise BadInput(f"{error.value} can't be used", field="parameters", hint=error.way_out) from None
+
+
+def _vocabulary(scale: Scale) -> int:
+    return DEFAULT_VOCABULARY if scale.vocabulary is None else scale.vocabulary
 
 
 def _reference_hint(name: str) -> str:

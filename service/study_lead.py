@@ -6,6 +6,7 @@ import time
 from sqlalchemy.orm import Session
 
 from search.proposer import Proposal, Proposer, Told
+from service.device_limits import too_many_threads
 from service.known_layouts import NamedArchitecture
 from service.leases import LARGEST_RUN_OF_FAULTS, RETRIED_KINDS, device_is_unusable
 from service.measurement_desk import MeasurementDesk, Refused, device_target, read_calibration
@@ -58,6 +59,11 @@ class StudyLead:
             if missing is not None:
                 study.note(self.study_id, f"waiting for the device of target {missing} to register")
                 return False
+            threads = self.definition.workload.threads
+            fault = next(filter(None, (too_many_threads(device, threads) for device in found.values())), "")
+            if fault:
+                study.move(self.study_id, (studies.WAITING,), studies.FAILED, f"workload.threads: {fault}")
+                return True
             if study.move(self.study_id, (studies.WAITING,), studies.CALIBRATING):
                 for name, device in found.items():
                     study.bind_target(self.study_id, name, device.id if device else "")

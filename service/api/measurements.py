@@ -10,6 +10,7 @@ from operators.precision import Precision
 from reports.encoding import measurement_to_dict
 from service.api.dependencies import ServiceParts
 from service.api.schemas import MeasurementOut, MeasurementWish
+from service.device_limits import refuse_threads
 from service.errors import BadInput
 from service.known_layouts import NamedArchitecture, Scale, from_document, named
 from service.measurement_report import measurement_report
@@ -37,6 +38,7 @@ def request_measurement(wish: MeasurementWish, parts: ServiceParts) -> Measureme
     architecture = found.architecture
     with parts.database.write() as session:
         device = _device(session, wish.device)
+        refuse_threads(device, wish.workload.threads)
         Candidates(session).keep(architecture.digest, architecture.layout, architecture.to_dict())
         row = MeasurementRequests(session).create(architecture.digest, device.id, conditions, wish.fresh)
     parts.bell.ring()
@@ -76,9 +78,12 @@ def _wished(wish: MeasurementWish) -> NamedArchitecture:
         precision = Precision(wish.precision.bits, wish.precision.block_size)
     except OperatorError as error:
         raise BadInput(str(error), field="precision") from None
-    if wish.architecture is not None:
-        return from_document(wish.architecture, "architecture", precision)
     scale = Scale(wish.parameters, wish.vocabulary, wish.embedding_ratio)
+    if wish.architecture is not None:
+        scale.refuse_all(
+            "a whole architecture has its size; drop it", "parameters", "vocabulary", "embedding_ratio"
+        )
+        return from_document(wish.architecture, "architecture", precision)
     return named(wish.reference or wish.layout, scale, precision)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -10,6 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from service.errors import ServiceError
+from service.store.identifiers import new_id
+
+log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -40,6 +44,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(SQLAlchemyError, _database_error)
+    app.add_exception_handler(Exception, _unexpected_error)
 
 
 async def _service_error(_request: Request, error: Exception) -> ProblemResponse:
@@ -85,4 +90,17 @@ async def _database_error(_request: Request, error: Exception) -> ProblemRespons
     )
     found.status = 503
     found.title = "The database can't answer now"
+    return problem(found)
+
+
+async def _unexpected_error(request: Request, error: Exception) -> ProblemResponse:
+    """Answer our own fault with an id; the server logs the traceback right after the id."""
+    error_id = new_id("error")
+    log.error(
+        "unexpected error", id=error_id, method=request.method, path=request.url.path, error=repr(error)
+    )
+    found = ServiceError(
+        f"this is a fault of the service, not of the request ({error_id})",
+        hint=f"look for {error_id} in the log of `loopfront up`, and report what stands there",
+    )
     return problem(found)

@@ -12,6 +12,7 @@ from reports.encoding import progress_to_dict, report_to_dict
 from reports.html import render_report
 from service.api.dependencies import ServiceParts
 from service.api.schemas import CandidatesGiven, CandidatesQueued, RepeatsGiven, StudyOut, StudyValid
+from service.device_limits import refuse_threads
 from service.errors import BadInput, Conflict
 from service.known_layouts import NamedArchitecture, at_budget, document_at_budget
 from service.parts import Parts
@@ -173,9 +174,12 @@ def _validate(parts: Parts, content: bytes) -> StudyValid:
 
 
 def require_devices(session: Session, definition: StudyDefinition) -> None:
-    """Refuse a target that no device answers to; `local` may still be registering."""
+    """Refuse a target that no device answers to, or that can't do the workload; `local` may still be registering."""
     for target in definition.targets:
-        if target.device == LOCAL or find_device(session, target) is not None:
+        device = find_device(session, target)
+        if device is not None:
+            refuse_threads(device, definition.workload.threads)
+        if device is not None or target.device == LOCAL:
             continue
         names = [row.name for row in Devices(session).all()]
         wanted = repr(target.device) if target.device else dict(target.labels)

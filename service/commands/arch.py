@@ -5,9 +5,10 @@ import time
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 
-from service.api.schemas import MeasurementOut, MeasurementWish, WorkloadGiven
+from service.api.schemas import MeasurementOut, MeasurementWish
 from service.client import Client
 from service.commands.options import DataFolderOption, JsonOption, UrlOption, service_url
 from service.errors import BadInput, ServiceError
@@ -22,7 +23,9 @@ NameArgument = Annotated[
 ParametersOption = Annotated[
     str | None, typer.Option("--parameters", help="Scale to this many, such as 60M. [layouts: 60M]")
 ]
-VocabularyOption = Annotated[int, typer.Option("--vocabulary", help="Size of the vocabulary when scaled.")]
+VocabularyOption = Annotated[
+    int | None, typer.Option("--vocabulary", help="Size of the vocabulary when scaled. [default: 32768]")
+]
 RatioOption = Annotated[
     float | None,
     typer.Option("--embedding-ratio", help="Embedding parameters / total parameters when scaled."),
@@ -33,7 +36,7 @@ RatioOption = Annotated[
 def show(
     name: NameArgument,
     parameters: ParametersOption = None,
-    vocabulary: VocabularyOption = 32768,
+    vocabulary: VocabularyOption = None,
     embedding_ratio: RatioOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -53,7 +56,7 @@ def show(
 def measure(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     name: NameArgument,
     parameters: ParametersOption = None,
-    vocabulary: VocabularyOption = 32768,
+    vocabulary: VocabularyOption = None,
     embedding_ratio: RatioOption = None,
     device: Annotated[
         str, typer.Option("--device", help="A device's name; local is the service's machine.")
@@ -67,15 +70,14 @@ def measure(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     json: JsonOption = False,
 ) -> None:
     """Measure an architecture: TTFT, TPOT and peak RSS, raw and paired, with their intervals; Ctrl-C withdraws it."""
-    workload = WorkloadGiven(prompt_tokens=prompt_tokens, context_tokens=context_tokens, threads=threads)
-    wish = MeasurementWish(
+    wish = _wish(
         layout=name if name.isupper() else "",
         reference="" if name.isupper() else name,
         parameters=_quantity(parameters),
         vocabulary=vocabulary,
         embedding_ratio=embedding_ratio,
         device=device,
-        workload=workload,
+        workload={"prompt_tokens": prompt_tokens, "context_tokens": context_tokens, "threads": threads},
         fresh=fresh,
     )
     with Client(service_url(url, data_folder)) as client:
@@ -88,6 +90,16 @@ def measure(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
 
     assert done.report is not None
     Console().print(measurement_table(measurement_from_dict(done.report)))
+
+
+def _wish(**given: object) -> MeasurementWish:
+    try:
+        return MeasurementWish.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][-1])
+        place = "NAME" if name in {"layout", "reference"} else f"--{name.replace('_', '-')}"
+        raise BadInput(f"{first['input']!r} can't be used", field=place, hint=first["msg"]) from None
 
 
 def _wait_or_cancel(client: Client, measurement: MeasurementOut, quiet: bool) -> MeasurementOut:

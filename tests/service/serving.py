@@ -69,12 +69,14 @@ def a_service(folder: Path, with_loop: bool = False, **changes: Any) -> Iterator
 class HandDrivenAgent:
     """Speaks the agent protocol; what it reports is simulated, and its device says so by its kind."""
 
-    def __init__(self, url: str, identity: str = "agent-1", device: str = "simulated-laptop") -> None:
+    def __init__(
+        self, url: str, identity: str = "agent-1", device: str = "simulated-laptop", **facts: Any
+    ) -> None:
         self.http = httpx2.Client(base_url=f"{url}/api/v1", headers=PROTOCOL, trust_env=False, timeout=30)
         registration = {
             "name": "test-host",
             "identity": identity,
-            "devices": [{"identity": f"{identity}-device", "name": device, "kind": "local", "facts": {}}],
+            "devices": [{"identity": f"{identity}-device", "name": device, "kind": "local", "facts": facts}],
         }
         answer = self.post("/agents", registration)
         self.agent_id = answer["agent_id"]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from command_line import COMMAND, loopfront, one_line, port_of, up
 from serving import a_small_study
 
@@ -80,6 +81,28 @@ def test_standard_input_that_is_not_utf_8_is_one_line() -> None:
     done = subprocess.run(command, input=b"study: \xff", capture_output=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "save it as UTF-8" in one_line(done.stderr.decode())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        (["measure", "CCA", "--threads", "0"], "--threads: 0 "),
+        (["measure", "CCA", "--vocabulary", "1"], "--vocabulary: 1 "),
+        (["measure", "CCA", "--embedding-ratio", "nan"], "--embedding-ratio: nan "),
+        (["measure", "C" * 200], "NAME: "),
+        (["measure", "CCA", "--parameters", "1" * 401], "--parameters: "),
+        (["show", "CCA", "--parameters", "1e400"], "--parameters: '1e400'"),
+        (["show", "CCA", "--parameters", "1e16"], "--parameters: '1e16'"),
+        (["show", "CCA", "--parameters", "0"], "parameters: 0 "),
+        (["show", "CCA", "--embedding-ratio", "nan"], "embedding_ratio: nan "),
+        (["show", "lfm2-350m", "--vocabulary", "1000"], "vocabulary: 1000 "),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_one_line_with_its_name(arguments: list[str], place: str) -> None:
+    done = loopfront("arch", *arguments)
+    assert done.returncode == 2
+    assert one_line(done.stderr).startswith(f"loopfront: {place}")
+    assert len(done.stderr) < 700
 
 
 def test_the_version_is_the_same_in_a_checkout_and_in_an_installation() -> None:

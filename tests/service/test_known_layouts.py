@@ -8,6 +8,7 @@ import pytest
 from serving import a_service, a_small_study
 
 from operators.precision import Precision
+from search.space import WIDEST
 from service.api.schemas import MeasurementWish
 from service.errors import BadInput, ServiceError
 from service.known_layouts import Scale, from_document, named
@@ -20,6 +21,34 @@ def a_document(change: Change = lambda document: None) -> dict[str, Any]:
     document = named("CCACCA", Scale(6_000_000, 8192, None)).architecture.to_dict()
     change(document)
     return document
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "field"),
+    [
+        ("CCA", Scale(parameters=0), "parameters"),
+        ("CCA", Scale(parameters=10**16), "parameters"),
+        ("lfm2-350m", Scale(parameters=0), "parameters"),
+        ("lfm2-350m", Scale(vocabulary=8192), "vocabulary"),
+        ("lfm2-350m", Scale(embedding_ratio=0.2), "embedding_ratio"),
+        ("lfm2-350m", Scale(parameters=60_000_000, embedding_ratio=0.2), "embedding_ratio"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_and_never_ignored(name: str, scale: Scale, field: str) -> None:
+    with pytest.raises(BadInput) as refusal:
+        named(name, scale)
+    assert refusal.value.field == field
+    assert refusal.value.hint
+
+
+@pytest.mark.parametrize("ratio", [float("nan"), 0.0, 1.0, -1.0, float("inf")])
+def test_an_embedding_ratio_that_is_no_share_is_refused(ratio: float) -> None:
+    with pytest.raises(BadInput, match="can't be used"):
+        Scale(embedding_ratio=ratio)
+
+
+def test_a_vocabulary_of_one_does_not_walk_through_every_width() -> None:
+    assert named("CCA", Scale(4_000_000_000, 1)).architecture.hidden_size <= WIDEST
 
 
 UNFIT: dict[str, tuple[Change, str]] = {

@@ -1,0 +1,42 @@
+"""Every error of the REST interface is one problem+json."""
+
+from pathlib import Path
+
+from serving import a_service
+from starlette.testclient import TestClient
+from structlog.testing import capture_logs
+
+from service.app import create_app
+
+
+def test_an_unexpected_error_is_one_problem_whose_id_stands_in_the_log(tmp_path: Path) -> None:
+    with a_service(tmp_path) as running:
+        app = create_app(running.parts)
+
+        def broken() -> None:
+            raise ZeroDivisionError("secret")
+
+        app.add_api_route("/broken", broken)
+        client = TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+        with capture_logs() as logs:
+            answer = client.get("/broken")
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "secret" not in answer.text
+    assert answer.json()["code"] == "internal"
+    assert logs[0]["id"] in answer.json()["detail"]
+    assert "secret" in logs[0]["error"]
+
+
+def test_numbers_beyond_any_are_answered_422_with_a_message_that_can_be_read(tmp_path: Path) -> None:
+    with a_service(tmp_path) as running:
+        client = TestClient(create_app(running.parts), base_url="http://127.0.0.1")
+        for number in ("1" * 401, "-" + "1" * 401, "1e400", "NaN"):
+            for field in ("parameters", "vocabulary", "embedding_ratio"):
+                body = f'{{"layout": "CCA", "{field}": {number}}}'
+                answer = client.post(
+                    "/api/v1/measurements", content=body, headers={"Content-Type": "application/json"}
+                )
+                assert answer.status_code == 422, (body, answer.text)
+                assert answer.json()["field"] == field
+                assert len(answer.json()["detail"]) < 400
