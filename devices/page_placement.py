@@ -8,7 +8,8 @@ from collections.abc import Sequence
 # three layouts of 60 M, 10 processes each); neither half of it is enough by itself. Their means agree within 1 %.
 MALLOC_TUNABLES = {
     "glibc.malloc.hugetlb": 1,  # ask for transparent huge pages, where the kernel leaves that to the program
-    "glibc.malloc.mmap_threshold": 32 << 20,  # the largest that glibc accepts; setting it also ends its adaptation
+    "glibc.malloc.mmap_threshold": 32
+    << 20,  # the largest that glibc accepts; setting it also ends its adaptation
     "glibc.malloc.trim_threshold": 8 << 30,  # what loading frees is used again, not given back
 }
 

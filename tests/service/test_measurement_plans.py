@@ -33,7 +33,12 @@ def windowed(window: int) -> Architecture:
 def planned(architecture: Architecture, workload: Workload = WORKLOAD) -> tuple[MeasurementPlan, Lowered]:
     lowered = lower_model("candidate", architecture, PRECISION, workload)
     plan = candidate_plan(architecture, lowered, Conditions(workload, PRECISION), CALIBRATION)
-    few: dict[str, Any] = {"minimum_processes": 1, "maximum_processes": 1, "blocks": 1, "prefills_per_process": 1}
+    few: dict[str, Any] = {
+        "minimum_processes": 1,
+        "maximum_processes": 1,
+        "blocks": 1,
+        "prefills_per_process": 1,
+    }
     return dataclasses.replace(plan, protocol=dataclasses.replace(plan.protocol, **few)), lowered
 
 
