@@ -11,7 +11,7 @@ Verdict = Literal["better", "worse", "alike"]
 
 @dataclass(frozen=True)
 class Difference:
-    """The front point against the reference in one metric; "alike" means that their intervals overlap."""
+    """The front point against the reference in one metric; "alike" means that their intervals don't part them."""
 
     column: MetricColumn
     absolute: float
@@ -91,9 +91,19 @@ def _nearest(
 
 
 def _verdict(one: Cell, other: Cell, column: MetricColumn) -> Verdict:
-    if _low(one) <= _high(other) and _low(other) <= _high(one):
+    if not (_parted_throughout(one, other) if column.error_is_shared else _parted(one, other)):
         return "alike"
     return "better" if loss(one, column) < loss(other, column) else "worse"
+
+
+def _parted(one: Cell, other: Cell) -> bool:
+    return _low(one) > _high(other) or _low(other) > _high(one)
+
+
+def _parted_throughout(one: Cell, other: Cell) -> bool:
+    """Whether one value is the smaller wherever in the intervals the unknown that both share lies."""
+    gaps = (one.value - other.value, _low(one) - _low(other), _high(one) - _high(other))
+    return min(gaps) > 0 or max(gaps) < 0
 
 
 def _low(cell: Cell) -> float:

@@ -18,6 +18,7 @@ class MetricColumn:
     """One metric as a column: `name` is `metric@target`, `label` its title, `short` a word for tight places.
 
     `note` says how far to trust it; of a proxy: its kind and what it has been checked against.
+    `error_is_shared` says that one unknown moves all candidates' values alike: low belongs to low, high to high.
     """
 
     name: str
@@ -29,6 +30,7 @@ class MetricColumn:
     note: str = ""
     is_proxy: bool = False
     short: str = ""
+    error_is_shared: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Score a candidate's quality by the two proxies: recall of its layout, estimated relative loss of its sizes."""
 
+import math
 import threading
 
 from devices.quiet import quiet_host
@@ -21,7 +22,8 @@ PROXY_NOTES = {
     RECALL: "Quality proxy: accuracy of a four-block model of the same mixers on five synthetic recall tasks, 300 "
     "steps; tells tiers of layouts apart, not neighbours; never checked on trained 100M+ models.",
     LOSS: "Quality proxy: a published scaling law over embedding and other parameters (Tao et al. 2024, "
-    "arXiv 2407.13623); only differences mean anything; blind to the mixers.",
+    "arXiv 2407.13623); only differences mean anything; blind to the mixers. Its ± is the range of published "
+    "exponents, which moves all candidates alike.",
 }
 PROXY_CAVEATS = (
     "Recall score and estimated relative loss are quality proxies; neither has been checked against trained models "
@@ -44,7 +46,7 @@ class QualityScores:
         if recall is None and needs_recall:
             recall = self._train(layout)
         scores = {LOSS: relative_loss(architecture)}
-        return {RECALL: _with_interval(recall), **scores} if recall else scores
+        return {RECALL: recall_with_interval(recall), **scores} if recall else scores
 
     def _trained_before(self, layout: str) -> RecallScore | None:
         pattern = reduce_to_four(layout)
@@ -60,8 +62,9 @@ class QualityScores:
         return score
 
 
-def _with_interval(recall: RecallScore) -> Observation:
-    half_width = HALF_INTERVAL_SIGMAS * recall.deviation
+def recall_with_interval(recall: RecallScore) -> Observation:
+    """Give a recall score with the 95 % interval of a mean over its seeds."""
+    half_width = HALF_INTERVAL_SIGMAS * recall.deviation / math.sqrt(recall.seeds)
     return Observation(recall.score, recall.score - half_width, recall.score + half_width)
 
 

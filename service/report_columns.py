@@ -3,8 +3,21 @@
 from devices.plan import Workload
 from reports.rows import MetricColumn
 from search.objective import METRICS, Metric
-from service.quality_scores import PROXY_NOTES
+from service.quality_scores import LOSS, PROXY_NOTES
 from service.study_file import StudyDefinition
+
+SHORT_LABELS = {
+    "recall_score": "recall",
+    "estimated_relative_loss": "loss",
+    "ttft_ms_p50": "TTFT",
+    "ttft_ms_p95": "TTFT p95",
+    "tpot_ms_p50": "TPOT",
+    "tpot_ms_p95": "TPOT p95",
+    "peak_rss_mb": "RSS",
+}
+"""A metric's title where a table of five must fit into 80 columns."""
+
+PAIRED_NOTE = "Paired with the sentinel; the interval is that of the ratio to it"
 
 
 def columns_of(definition: StudyDefinition) -> tuple[MetricColumn, ...]:
@@ -45,6 +58,8 @@ def _column(
         is_objective=is_objective,
         note=_note(metric, workload),
         is_proxy=metric.name in PROXY_NOTES,
+        short=SHORT_LABELS[metric.name] + (f" {target}" if target and several else ""),
+        error_is_shared=metric.name == LOSS,
     )
 
 
@@ -53,9 +68,7 @@ def _note(metric: Metric, workload: Workload) -> str:
     if metric.name in PROXY_NOTES:
         return PROXY_NOTES[metric.name]
     if metric.name.startswith("ttft"):
-        return f"Paired with the sentinel: prompt of {workload.prompt_tokens} tokens, {threads}."
+        return f"Prompt of {workload.prompt_tokens} tokens, {threads}. {PAIRED_NOTE}."
     if metric.name.startswith("tpot"):
-        return (
-            f"Paired with the sentinel: one decode step at a context of {workload.context_tokens}, {threads}."
-        )
+        return f"One decode step at a context of {workload.context_tokens}, {threads}. {PAIRED_NOTE}."
     return "The kernel's high-water mark in a process of its own, without the sentinel."

@@ -1,10 +1,11 @@
 """The rows of a report that show devices, their calibration, and the sentinel's level through a session."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from devices.outcome import Measured
-from devices.summary import summarise
+from devices.outcome import Measured, PhaseSamples
+from devices.summary import student_t, summarise
 from reports.rows import DeviceRow, SentinelPoint
 from service.measurement_desk import measured_of
 from service.store.rows import CalibrationRow, MeasurementRow
@@ -75,11 +76,24 @@ def _calibration(row: CalibrationRow | None, measurement: MeasurementRow | None)
     shown = {
         "sentinel version": row.sentinel_version,
         "taken at": row.created_at.isoformat(timespec="seconds"),
-        "prefill": f"{reference['prefill_ms']:.1f} ms, spread {reference['prefill_log_spread']:.1%}",
-        "decode": f"{reference['decode_ms']:.2f} ms, spread {reference['decode_log_spread']:.1%}",
+        "prefill": f"{reference['prefill_ms']:.1f} ms",
+        "decode": f"{reference['decode_ms']:.2f} ms",
     }
     measured = measured_of(measurement) if measurement is not None else None
-    return shown | (_self_check(measured) if measured is not None else {})
+    if measured is None:
+        return shown
+    shown["prefill"] += _level_interval(measured.prefill, reference["prefill_log_spread"])
+    shown["decode"] += _level_interval(measured.decode, reference["decode_log_spread"])
+    return shown | _self_check(measured)
+
+
+def _level_interval(phase: PhaseSamples, log_spread: float) -> str:
+    """The 95 % interval of the sentinel's level, by how much its processes differ."""
+    processes = len(phase.processes)
+    if processes < 2:
+        return ""
+    half_width = student_t(0.975, processes - 1) * log_spread / math.sqrt(processes)
+    return f" ± {math.expm1(half_width):.1%} ({processes} processes)"
 
 
 def _self_check(measured: Measured) -> dict[str, str]:

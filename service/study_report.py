@@ -24,6 +24,11 @@ from service.study_progress import progress_of
 from service.study_rows import StudyRows, front_of, read_rows
 
 LOG_LINES = 20
+TIME_CAVEAT = (
+    "A time in ms is a ratio to the sentinel times the sentinel's calibrated time, and its interval is the ratio's: "
+    "candidates compare by it. The calibrated time's own error, shown with the device, moves all of them alike and "
+    "comes on top where absolute ms matter."
+)
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,7 @@ def _reference_point(rows: StudyRows) -> Mapping[str, float]:
 
 
 def _caveats(rows: StudyRows) -> tuple[str, ...]:
-    caveats = list(PROXY_CAVEATS)
+    caveats = [TIME_CAVEAT, *PROXY_CAVEATS]
     reused = sum(
         any(row.round == 0 and row.measurement_id for row in answers) for answers in rows.answers.values()
     )

@@ -19,7 +19,8 @@ UNKNOWN_SPREAD = 0.03
 class RecallScore:
     """Mean accuracy on the recall tasks of the small model that stands for a layout, in [0, 1].
 
-    `deviation` is one standard deviation between seeds, pooled over the patterns trained at several seeds.
+    `deviation` is one standard deviation of a single seed's score, pooled over the patterns trained at several
+    seeds; that of `score`, the mean over `seeds`, is smaller by their square root.
     `source` is "table" or "trained on demand".
     """
 

@@ -31,25 +31,26 @@ RECALL = {"C": 0.3, "A": 0.62, "S": 0.45, "D": 0.83, "L": 0.48}
 
 RECALL_SCORE = MetricColumn(
     "recall_score",
-    "Recall score R",
+    "Recall score",
     "",
     "maximize",
     3,
     True,
     "Quality proxy: accuracy of a four-layer model on five synthetic tasks; checked against 600 steps.",
     True,
-    "R",
+    "recall",
 )
 RELATIVE_LOSS = MetricColumn(
     "estimated_relative_loss",
-    "Estimated relative loss L",
+    "Estimated relative loss",
     "nats",
     "minimize",
     4,
     True,
     "Quality proxy: a published scaling law over embedding and body size; only differences mean anything.",
     True,
-    "L",
+    "loss",
+    error_is_shared=True,
 )
 TTFT = MetricColumn(
     "ttft_ms_p50@laptop", "TTFT p50", "ms", "minimize", 1, True, "Prefill of 256 tokens.", short="TTFT"

@@ -4,7 +4,7 @@ import pytest
 
 from reports.comparison import compare_references, difference, dominates
 from reports.rows import Cell
-from tests.reports.builders import RECALL_SCORE, TPOT, a_report, a_trial
+from tests.reports.builders import RECALL_SCORE, RELATIVE_LOSS, TPOT, a_report, a_trial
 
 COLUMNS = (RECALL_SCORE, TPOT)
 
@@ -36,6 +36,20 @@ def test_what_lacks_a_value_dominates_nothing() -> None:
 )
 def test_a_difference_inside_the_intervals_is_no_verdict(cell: Cell, verdict: str) -> None:
     assert difference(cell, Cell(10.0, 9.8, 10.2), TPOT).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("cell", "verdict"),
+    [
+        (Cell(0.39, 0.37, 0.41), "better"),
+        (Cell(0.41, 0.39, 0.43), "worse"),
+        (Cell(0.39, 0.385, 0.395), "alike"),
+    ],
+)
+def test_an_error_that_both_share_hides_a_difference_only_where_it_could_turn_it(
+    cell: Cell, verdict: str
+) -> None:
+    assert difference(cell, Cell(0.40, 0.38, 0.42), RELATIVE_LOSS).verdict == verdict
 
 
 def test_a_reference_meets_the_nearest_front_point_and_all_that_beat_it() -> None:

@@ -102,7 +102,7 @@ def test_a_failed_trial_is_told_with_its_reason() -> None:
 def test_a_measurement_shows_interval_and_raw_or_why_it_failed() -> None:
     text = _printed(measurement_table(a_measurement()))
     assert "lfm2-350m on builder-laptop" in text
-    assert "Recall score R (proxy)" in text
+    assert "Recall score (proxy)" in text
     failed = a_measurement(state="failed", cells={}, outcome="timed_out", detail="no answer in 60 s")
     assert "timed_out: no answer in 60 s" in _printed(measurement_table(failed))
 
