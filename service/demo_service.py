@@ -49,6 +49,10 @@ class DemoService:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        if kind is not None and self._kept is not None:
+            self.console.print(
+                f"the service keeps running at {self.url}, process {self._kept.pid}", soft_wrap=True
+            )
 
     def stop(self) -> None:
         """End the service that the demo started, unless it is to be kept."""
