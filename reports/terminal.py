@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from rich import box
+from rich.columns import Columns
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from reports.choosing import front_trials, objective_columns
-from reports.comparison import Difference, ReferenceComparison, compare_references
+from reports.comparison import ReferenceComparison, compare_references
 from reports.number_text import (
     NOTHING,
     band_text,
@@ -24,41 +27,45 @@ from reports.number_text import (
     spread_text,
     value_text,
 )
-from reports.palette import mixer_style
 from reports.rows import Cell, MeasurementReport, MetricColumn, ProgressRow, StudyReport, TrialRow
+from reports.terminal_list import reference_list, trial_list
+from reports.terminal_text import arrow, caption, difference_text, layout_text, short_title
 
 # From here on a value and its spread fit into one line of a table with five objectives.
 WIDE_COLUMNS = 128
-VERDICT_MARKS = {"better": ("▲", "green"), "worse": ("▼", "red"), "alike": ("≈", "dim")}
+# What a table needs beside its objectives, and for each of them.
+TABLE_COLUMNS, OBJECTIVE_COLUMNS = 28, 9
+FRONT_TITLE = "Pareto front"
+REFERENCES_TITLE = "References, and the nearest front point against each"
 SPARKS = "▁▂▃▄▅▆▇█"
-
-
-def layout_text(layout: str) -> Text:
-    """The layout with every letter on its mixer's colour; without colours the letters alone remain."""
-    text = Text()
-    for code in layout:
-        style = mixer_style(code)
-        text.append(code, style=f"bold {style.ink} on {style.fill}")
-    return text
 
 
 def front_table(report: StudyReport) -> RenderableType:
     """The Pareto front: layout, embedding ratio, effective parameters, every objective with its spread."""
+    trials, columns = front_trials(report), objective_columns(report)
     return _ByWidth(
-        lambda wide: _trial_table(front_trials(report), objective_columns(report), "Pareto front", wide)
+        columns,
+        lambda wide: _trial_table(trials, columns, FRONT_TITLE, wide),
+        lambda: trial_list(trials, columns, FRONT_TITLE),
     )
 
 
 def references_table(report: StudyReport) -> RenderableType:
     """Every reference, and below it how the nearest front point differs from it."""
-    return _ByWidth(lambda wide: _references_table(report, wide))
+    columns = objective_columns(report)
+    return _ByWidth(
+        columns,
+        lambda wide: _references_table(report, wide),
+        lambda: reference_list(compare_references(report), columns, REFERENCES_TITLE),
+    )
 
 
 def repeatability_table(report: StudyReport) -> Table:
     """How well raw and paired values repeated when candidates were measured again."""
-    table = Table(title="Measured again", box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(title="Measured again", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for heading in ("Metric", "Kind", "n", "Rank correlation", "Median difference"):
-        table.add_column(heading, justify="left" if heading in {"Metric", "Kind"} else "right")
+        justify: Literal["left", "right"] = "left" if heading in {"Metric", "Kind"} else "right"
+        table.add_column(heading, justify=justify, overflow="fold")
     for row in report.repeatability:
         rank, change = value_text(row.rank_correlation, 2), percent_text(row.median_difference, 1)
         table.add_row(
@@ -94,23 +101,27 @@ def progress_panel(progress: ProgressRow) -> RenderableType:
 
 @dataclass(frozen=True)
 class _ByWidth:
-    """A renderable that is laid out anew for the width it is given."""
+    """A renderable that is laid out anew for the width it is given: a wide table, a tight one, or a list."""
 
-    build: Callable[[bool], RenderableType]
+    columns: tuple[MetricColumn, ...]
+    as_table: Callable[[bool], RenderableType]
+    as_list: Callable[[], RenderableType]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield self.build(options.max_width >= WIDE_COLUMNS)
+        narrowest = TABLE_COLUMNS + OBJECTIVE_COLUMNS * len(self.columns)
+        fits = options.max_width >= narrowest
+        yield self.as_table(options.max_width >= WIDE_COLUMNS) if fits else self.as_list()
 
 
 def _trial_table(
     trials: Iterable[TrialRow], columns: tuple[MetricColumn, ...], title: str, wide: bool
 ) -> Table:
-    table = _table(title, columns)
-    table.caption = "◆ the knee; ± half of the 95 % interval; times are paired"
+    table = _table(title, columns, wide)
+    table.caption = caption(columns)
     for trial in trials:
         cells = [_value(trial.cells.get(column.name), column, wide) for column in columns]
         table.add_row(
-            ("◆ " if trial.knee else "") + str(trial.number),
+            ("◆" if trial.knee else "") + str(trial.number),
             layout_text(trial.layout),
             _sizes(trial, wide),
             *cells,
@@ -120,7 +131,7 @@ def _trial_table(
 
 def _references_table(report: StudyReport, wide: bool) -> Table:
     columns = objective_columns(report)
-    table = _table("References, and the nearest front point against each", columns)
+    table = _table(REFERENCES_TITLE, columns, wide)
     for comparison in compare_references(report):
         reference = comparison.reference
         name = Text.assemble(layout_text(reference.layout), f"\n{reference.label}")
@@ -134,14 +145,14 @@ def _add_nearest(table: Table, comparison: ReferenceComparison, columns: tuple[M
     if comparison.nearest is None:
         return
     found = {difference.column.name: difference for difference in comparison.differences}
-    marks = [_difference(found.get(column.name)) for column in columns]
+    marks = [difference_text(found.get(column.name)) for column in columns]
     nearest = comparison.nearest
     table.add_row(
         str(nearest.number), layout_text(nearest.layout), Text("nearest", "dim"), *marks, end_section=True
     )
 
 
-def _table(title: str, columns: tuple[MetricColumn, ...]) -> Table:
+def _table(title: str, columns: tuple[MetricColumn, ...], wide: bool) -> Table:
     table = Table(
         title=title,
         box=box.SIMPLE_HEAD,
@@ -154,8 +165,8 @@ def _table(title: str, columns: tuple[MetricColumn, ...]) -> Table:
     table.add_column("Layout", overflow="fold")
     table.add_column("Embedding\neffective", justify="right")
     for column in columns:
-        arrow = "↓" if column.direction == "minimize" else "↑"
-        table.add_column(f"{column.label}\n{column.unit} {arrow}", justify="right", vertical="top")
+        heading = column.label if wide else short_title(column)
+        table.add_column(f"{heading}\n{column.unit} {arrow(column)}", justify="right", vertical="top")
     return table
 
 
@@ -173,18 +184,6 @@ def _value(cell: Cell | None, column: MetricColumn, wide: bool) -> Text:
     if spread := spread_text(cell, column):
         text.append(f"{' ' if wide else chr(10)}{spread}", style="not bold dim")
     return text
-
-
-def _difference(difference: Difference | None) -> Text:
-    if difference is None:
-        return Text(NOTHING, "dim")
-    mark, style = VERDICT_MARKS[difference.verdict]
-    column = difference.column
-    in_percent = column.unit and not column.is_proxy and difference.relative is not None
-    amount = (
-        percent_text(difference.relative, 1) if in_percent else value_text(difference.absolute, column.digits)
-    )
-    return Text(f"{mark} {amount}", style)
 
 
 def _values_table(trial: TrialRow, columns: tuple[MetricColumn, ...]) -> Table:
@@ -246,18 +245,24 @@ def _current(number: int, layout: str, step: str) -> Text:
     return Text.assemble("▸ ", (f"#{number} ", "bold"), layout_text(layout), f"  {step}")
 
 
-def _last_finished(trial: TrialRow, columns: tuple[MetricColumn, ...]) -> Text:
+def _last_finished(trial: TrialRow, columns: tuple[MetricColumn, ...]) -> RenderableType:
     text = Text.assemble(
         "✓ " if trial.cells else "✗ ", (f"#{trial.number} ", "bold"), layout_text(trial.layout)
     )
     if not trial.cells:
         return text.append(f"  {trial.outcome}: {trial.detail}", style="red")
-    for column in columns:
-        if column.is_objective and column.name in trial.cells:
-            unit = f" {column.unit}" if column.unit else ""
-            text.append(f"  {column.short or column.label} ", style="dim")
-            text.append(f"{cell_text(trial.cells[column.name], column)}{unit}")
-    return text
+    values = [
+        _labelled(trial.cells[column.name], column)
+        for column in columns
+        if column.is_objective and column.name in trial.cells
+    ]
+    # Columns never part a value from its label, however narrow the terminal is.
+    return Group(text, Padding(Columns(values, padding=(0, 2)), (0, 0, 0, 2)))
+
+
+def _labelled(cell: Cell, column: MetricColumn) -> Text:
+    unit = f" {column.unit}" if column.unit and not column.is_proxy else ""
+    return Text.assemble((f"{short_title(column)} ", "dim"), f"{cell_text(cell, column)}{unit}")
 
 
 def sparkline(values: tuple[float, ...], width: int = 16) -> str:

@@ -57,5 +57,5 @@ def test_a_moment_is_cut_to_minutes_and_other_text_is_left_alone() -> None:
 
 def test_a_heading_names_the_unit_where_there_is_one() -> None:
     assert heading_text(TPOT) == "TPOT p50, ms"
-    assert heading_text(RECALL_SCORE) == "Recall score R"
+    assert heading_text(RECALL_SCORE) == "Recall score"
     assert percent_text(0.125, 1) == "12.5\u202f%"

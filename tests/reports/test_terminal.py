@@ -1,7 +1,8 @@
-"""Tables and progress in a terminal of 80 and of 140 columns."""
+"""Tables, lists and progress in terminals of 40 to 140 columns."""
 
 import io
 import random
+import re
 
 import pytest
 from rich.console import Console, RenderableType
@@ -56,10 +57,11 @@ def a_measurement(**changes: object) -> MeasurementReport:
     )
 
 
-@pytest.mark.parametrize("width", [80, 140])
-def test_nothing_is_wider_than_the_terminal(width: int) -> None:
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 140])
+def test_nothing_is_wider_than_the_terminal_or_cut_off(width: int) -> None:
     report = a_report()
-    for renderable in (front_table(report), references_table(report), progress_panel(a_progress())):
+    tables = (front_table(report), references_table(report), repeatability_table(report))
+    for renderable in (*tables, progress_panel(a_progress())):
         lines = _printed(renderable, width).splitlines()
         assert max(len(line) for line in lines) <= width
         assert not any("…" in line for line in lines)
@@ -68,11 +70,41 @@ def test_nothing_is_wider_than_the_terminal(width: int) -> None:
 def test_the_front_table_shows_layout_ratio_parameters_and_every_spread() -> None:
     report = a_report()
     knee = next(trial for trial in report.trials if trial.knee)
-    (line,) = [each for each in _printed(front_table(report)).splitlines() if each.lstrip().startswith("◆ ")][
-        :1
-    ]
+    (line,) = [
+        each
+        for each in _printed(front_table(report)).splitlines()
+        if each.lstrip().startswith("◆") and "knee" not in each
+    ][:1]
     assert knee.layout in line
     assert line.count("±") == 5
+
+
+def test_in_80_columns_every_layout_of_the_front_stands_in_one_line_under_short_titles() -> None:
+    report = a_report()
+    lines = _printed(front_table(report), 80).splitlines()
+    assert any(line.split() == ["Embedding", "recall", "loss", "TTFT", "TPOT", "RSS"] for line in lines)
+    for trial in report.trials:
+        if trial.on_front:
+            assert any(trial.layout in line.split() for line in lines)
+
+
+def test_where_no_table_fits_candidates_stand_one_below_the_other_with_units() -> None:
+    report = a_report()
+    knee = next(trial for trial in report.trials if trial.knee)
+    text = _printed(front_table(report), 40)
+    assert f"◆ {knee.number} {knee.layout}" in text
+    assert re.search(r"TPOT [0-9.]+ ± [0-9.]+ ms ↓", text)
+    assert "nearest on the front: " in _printed(references_table(report), 40)
+
+
+def test_without_colours_the_layouts_letters_remain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    console = Console(width=80, file=io.StringIO(), force_terminal=True)
+    console.print(layout_text("CASD"))
+    assert isinstance(console.file, io.StringIO)
+    written = console.file.getvalue()
+    assert re.sub(r"\x1b\[[0-9;]*m", "", written).strip() == "CASD"
+    assert not re.search(r"\x1b\[[0-9;]*[34][0-9]", written)
 
 
 def test_the_references_table_marks_what_the_front_does_better() -> None:
