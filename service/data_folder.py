@@ -132,7 +132,8 @@ def _in_use(folder: Path) -> StartRefused:
 def _folder_error(folder: Path, error: OSError) -> StartRefused | StorageFull:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return StorageFull("the disk is full", field=str(folder), hint="free some space")
-    reason = error.strerror or str(error)
+    is_file = isinstance(error, FileExistsError | NotADirectoryError)
+    reason = "a file is in its place" if is_file else error.strerror or str(error)
     return StartRefused(
         f"this folder can't be used: {reason}", field=str(folder), hint="choose another --data-folder"
     )

@@ -91,8 +91,9 @@ def _device(session: Session, name: str) -> DeviceRow:
     device = find_device(session, Target(name, name, ()))
     if device is None:
         names = [row.name for row in Devices(session).all()]
-        known = ", ".join(names) or "none yet: is an agent running?"
-        raise BadInput(f"no device answers to {name!r}", field="device", hint=f"known are {known}")
+        known = f"known are {', '.join(names)}"
+        none = "none is registered yet: wait a moment, or start the service without --no-agent"
+        raise BadInput(f"no device answers to {name!r}", field="device", hint=known if names else none)
     return device
 
 

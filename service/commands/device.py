@@ -2,9 +2,9 @@
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from service.client import Client
+from service.commands.listing import listing
 from service.commands.options import DataFolderOption, JsonOption, UrlOption, service_url
 
 app = typer.Typer(no_args_is_help=True, help="Devices that agents registered.")
@@ -20,7 +20,7 @@ def list_devices(
     if json:
         typer.echo("[" + ", ".join(device.model_dump_json() for device in devices) + "]")
         return
-    table = Table("name", "state", "kind", "agent", "processor", "cores")
+    table = listing("name", "state", "kind", "agent", "processor", "cores")
     for device in devices:
         facts = [str(device.facts.get(name) or "") for name in ("processor", "cores")]
         table.add_row(device.name, "online" if device.online else "away", device.kind, device.agent, *facts)

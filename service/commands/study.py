@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from service.api.schemas import StudyOut
 from service.client import Client
+from service.commands.listing import listing
 from service.commands.options import DataFolderOption, JsonOption, UrlOption, service_url
 from service.errors import BadInput
 
@@ -62,7 +62,7 @@ def list_studies(
     if json:
         typer.echo("[" + ", ".join(study.model_dump_json() for study in studies) + "]")
         return
-    table = Table("name", "state", "done", "failed", "front", "created")
+    table = listing("name", "state", "done", "failed", "front", "created")
     for study in studies:
         progress = study.progress
         done = f"{progress['trials_done']}/{progress['requested_trials']}"

@@ -115,3 +115,17 @@ def test_the_version_is_the_same_in_a_checkout_and_in_an_installation() -> None:
         [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False
     )
     assert done.stdout == f"{VERSION}\n", done.stderr
+
+
+@pytest.mark.parametrize("columns", ["40", "80"])
+def test_a_list_loses_nothing_in_a_narrow_terminal(tmp_path: Path, columns: str) -> None:
+    name = "a-study-whose-name-is-as-long-as-a-name-may-be-0123456789"
+    (tmp_path / "small.yaml").write_text(a_small_study(name))
+    with up(tmp_path / "data"):
+        options = ["--data-folder", str(tmp_path / "data")]
+        assert loopfront("study", "submit", str(tmp_path / "small.yaml"), *options).returncode == 0
+        done = loopfront("study", "list", *options, COLUMNS=columns, NO_COLOR="1")
+    assert "…" not in done.stdout
+    assert "\x1b" not in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines()) <= int(columns)
+    assert "waiting" in done.stdout
