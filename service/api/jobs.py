@@ -82,4 +82,8 @@ def _require_readable(outcome: dict[str, Any]) -> None:
         json.dumps(outcome, allow_nan=False)
         outcome_from_dict(outcome)
     except (DeviceError, ValueError, TypeError) as error:
-        raise BadInput(f"the outcome can't be read: {error}", field="outcome") from None
+        raise BadInput(
+            f"the outcome can't be read: {error}",
+            field="outcome",
+            hint="install the service's version on the agent's host: pip install --upgrade loopfront",
+        ) from None

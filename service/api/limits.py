@@ -26,14 +26,21 @@ class KnownHostOnly:
         """Pass on, or answer 400 to a foreign host and 403 to a change asked for by a foreign page."""
         headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
         if scope["type"] == "http" and self._is_foreign_change(scope["method"], headers.get("origin")):
-            foreign = BadInput("another site's page may not change anything here", field="Origin")
+            foreign = BadInput(
+                f"{headers['origin'][:100]!r} is another site: its pages may not change anything here",
+                field="Origin",
+                hint="use this service's own pages, the command line, or a program that sends no Origin",
+            )
             foreign.status = 403
             await problem(foreign)(scope, receive, send)
             return
         if scope["type"] != "http" or _host_name(headers.get("host", "")) in self.names:
             await self.app(scope, receive, send)
             return
-        error = BadInput("this service doesn't go by that name", field="Host", hint="use http://127.0.0.1")
+        name = headers.get("host", "")[:100]
+        error = BadInput(
+            f"this service doesn't go by the name {name!r}", field="Host", hint="use http://127.0.0.1"
+        )
         error.status = 400
         await problem(error)(scope, receive, send)
 

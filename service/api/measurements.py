@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from sqlalchemy.orm import Session
 
-from operators.errors import OperatorError
+from operators.errors import ArchitectureError
 from operators.precision import Precision
 from reports.encoding import measurement_to_dict
 from service.api.dependencies import ServiceParts
@@ -76,8 +76,8 @@ def _wished(wish: MeasurementWish) -> NamedArchitecture:
         )
     try:
         precision = Precision(wish.precision.bits, wish.precision.block_size)
-    except OperatorError as error:
-        raise BadInput(str(error), field="precision") from None
+    except ArchitectureError as error:
+        raise BadInput(f"{error.value!r} can't be used", field=error.field, hint=error.way_out) from None
     scale = Scale(wish.parameters, wish.vocabulary, wish.embedding_ratio)
     if wish.architecture is not None:
         scale.refuse_all(

@@ -45,7 +45,9 @@ def trial_page(name: StudyKey, number: int, parts: ServiceParts) -> HTMLResponse
     with parts.database.read() as session:
         report = study_report(session, parts.measured, name)
     if all(trial.number != number for trial in report.trials):
-        raise NotFound(f"the study {name!r} has no trial {number}", field="number")
+        raise NotFound(
+            f"the study {name!r} has no trial {number}", field="number", hint="its page lists them"
+        )
     detail = report.details.get(number)
     return HTMLResponse(render_trial_page(report, number, detail or TrialDetail(), _urls(report.name)))
 

@@ -72,9 +72,13 @@ def _told(error: Mapping[str, Any]) -> str:
     return f"{error['msg']} (got {shown})"
 
 
-async def _http_error(_request: Request, error: Exception) -> ProblemResponse:
+async def _http_error(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, HTTPException)
-    found = ServiceError(str(error.detail), code=f"http-{error.status_code}")
+    found = ServiceError(
+        f"{error.detail}: {request.method} {request.url.path[:200]}",
+        code=f"http-{error.status_code}",
+        hint="see /api/v1/openapi.json for what there is",
+    )
     found.status = error.status_code
     found.title = str(error.detail)
     response = problem(found)
@@ -83,6 +87,7 @@ async def _http_error(_request: Request, error: Exception) -> ProblemResponse:
 
 
 async def _database_error(_request: Request, error: Exception) -> ProblemResponse:
+    log.error("database error", error=str(error))
     found = ServiceError(
         f"the database can't answer now: {type(error).__name__}",
         code="database-unavailable",

@@ -122,7 +122,10 @@ def _wait(client: Client, measurement: MeasurementOut, quiet: bool) -> Measureme
             time.sleep(POLL_S)
             measurement = client.measurement(measurement.id)
     if measurement.report is None:
-        raise ServiceError(f"{measurement.layout} couldn't be measured: {measurement.detail}")
+        raise ServiceError(
+            f"{measurement.layout} couldn't be measured on {measurement.device}: {measurement.detail}",
+            hint="mend that and measure it again",
+        )
     return measurement
 
 
@@ -134,5 +137,5 @@ def _quantity(text: str | None) -> int | None:
     try:
         value = read_quantity(text)
     except ValueError as error:
-        raise BadInput(f"{text!r}: {error}", field="--parameters") from None
+        raise BadInput(f"{text!r} can't be used", field="--parameters", hint=str(error)) from None
     return value if isinstance(value, int) else None

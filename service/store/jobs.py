@@ -48,7 +48,9 @@ class Jobs:
         """Read one job."""
         row = self.session.get(JobRow, job_id)
         if row is None:
-            raise NotFound(f"there is no job {job_id!r}", field="job_id")
+            raise NotFound(
+                f"there is no job {job_id!r}", field="job_id", hint="a trial names the jobs it waits for"
+            )
         return row
 
     def create(self, draft: JobDraft) -> JobRow:
@@ -277,5 +279,7 @@ class Jobs:
     def _locked(self, job_id: str) -> JobRow:
         row = self.session.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())
         if row is None:
-            raise NotFound(f"there is no job {job_id!r}", field="job_id")
+            raise NotFound(
+                f"there is no job {job_id!r}", field="job_id", hint="a trial names the jobs it waits for"
+            )
         return row

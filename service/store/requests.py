@@ -25,7 +25,7 @@ class MeasurementRequests:
         """Read one request."""
         row = self.session.get(MeasurementRequestRow, request_id)
         if row is None:
-            raise NotFound(f"there is no measurement {request_id!r}", field="id")
+            raise NotFound(f"there is no measurement {request_id!r}", field="id", hint="ask for one anew")
         return row
 
     def open(self) -> Sequence[MeasurementRequestRow]:

@@ -73,7 +73,7 @@ class Trials:
         query = select(TrialRow).where(TrialRow.study_id == study_id, TrialRow.number == number)
         row = self.session.scalar(query)
         if row is None:
-            raise NotFound(f"this study has no trial {number}", field="number")
+            raise NotFound(f"this study has no trial {number}", field="number", hint="its report lists them")
         return row
 
     def of_study(self, study_id: str) -> Sequence[TrialRow]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from serving import a_service
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
@@ -40,3 +41,27 @@ def test_numbers_beyond_any_are_answered_422_with_a_message_that_can_be_read(tmp
                 assert answer.status_code == 422, (body, answer.text)
                 assert answer.json()["field"] == field
                 assert len(answer.json()["detail"]) < 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "value"),
+    [
+        ("GET", "/api/v1/nothing", {}, "/api/v1/nothing"),
+        ("DELETE", "/api/v1/studies", {}, "DELETE"),
+        ("GET", "/api/v1/studies/none", {}, "'none'"),
+        ("GET", "/api/v1/jobs/none/log", {}, "'none'"),
+        ("GET", "/api/v1/measurements/none", {}, "'none'"),
+        ("GET", "/api/v1/version", {"Host": "evil.example"}, "'evil.example'"),
+        ("POST", "/api/v1/studies", {"Origin": "http://evil.example"}, "'http://evil.example'"),
+        ("POST", "/api/v1/measurements", {"Content-Type": "application/json"}, "None"),
+    ],
+)
+def test_a_problem_tells_the_value_and_a_way_out(
+    tmp_path: Path, method: str, path: str, headers: dict[str, str], value: str
+) -> None:
+    with a_service(tmp_path) as running:
+        client = TestClient(create_app(running.parts), base_url="http://127.0.0.1")
+        answer = client.request(method, path, headers=headers)
+    assert 400 <= answer.status_code < 500
+    assert value in answer.json()["detail"]
+    assert answer.json()["hint"]
