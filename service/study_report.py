@@ -11,7 +11,7 @@ from search.observation import Observation
 from service.measured_cache import MeasuredCache
 from service.measurement_desk import read_calibration
 from service.observations import observations_from_dict, observe
-from service.quality_scores import PROXY_CAVEATS
+from service.quality_scores import proxy_caveats
 from service.report_columns import columns_of
 from service.report_devices import device_row, sentinel_points
 from service.report_repeats import Pair, repeat_rows
@@ -152,7 +152,7 @@ def _reference_point(rows: StudyRows) -> Mapping[str, float]:
 
 
 def _caveats(rows: StudyRows) -> tuple[str, ...]:
-    caveats = [TIME_CAVEAT, *PROXY_CAVEATS]
+    caveats = [TIME_CAVEAT, *proxy_caveats()]
     reused = sum(
         any(row.round == 0 and row.measurement_id for row in answers) for answers in rows.answers.values()
     )

@@ -3,16 +3,11 @@
 import functools
 import math
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 
-from search.quality.recall_table import read_lines
-from search.quality.recall_training import RECALL_VERSION, train_pattern
+from search.quality.recall_table import TABLE_FILE
+from search.quality.recall_training import train_pattern
 from search.quality.reduction import reduce_to_four
-
-TABLE_FILE = "recall_scores.jsonl"
-UNKNOWN_SPREAD = 0.03
-"""Standard deviation assumed between seeds where the table holds no repeated pattern."""
+from search.quality.shipped_scores import shipped_scores
 
 
 @dataclass(frozen=True)
@@ -34,7 +29,7 @@ class RecallScore:
 def tabled_score(layout: str) -> RecallScore | None:
     """Return the score of a layout's pattern if the shipped table holds it."""
     pattern = reduce_to_four(layout)
-    scores = shipped_table().get(pattern)
+    scores = shipped_scores(TABLE_FILE).get(pattern)
     if scores is None:
         return None
     return RecallScore(pattern, sum(scores) / len(scores), pooled_deviation(), len(scores), "table")
@@ -49,23 +44,9 @@ def trained_score(layout: str, seed: int = 0) -> RecallScore:
 
 
 @functools.cache
-def shipped_table() -> dict[str, tuple[float, ...]]:
-    """Return the scores of every shipped pattern, one per seed."""
-    table: dict[str, tuple[float, ...]] = {}
-    with resources.as_file(resources.files("search.quality") / TABLE_FILE) as path:
-        for line in read_lines(Path(path)):
-            if line["version"] == RECALL_VERSION:
-                pattern = str(line["pattern"])
-                table[pattern] = (*table.get(pattern, ()), float(str(line["score"])))
-    return table
-
-
-@functools.cache
 def pooled_deviation() -> float:
     """Standard deviation between seeds, pooled over the patterns that were trained at more than one."""
-    repeated = [scores for scores in shipped_table().values() if len(scores) > 1]
+    repeated = [scores for scores in shipped_scores(TABLE_FILE).values() if len(scores) > 1]
     freedom = sum(len(scores) - 1 for scores in repeated)
-    if not freedom:
-        return UNKNOWN_SPREAD
     squares = sum((score - sum(scores) / len(scores)) ** 2 for scores in repeated for score in scores)
     return math.sqrt(squares / freedom)

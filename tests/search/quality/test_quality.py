@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from search.errors import SpaceError
-from search.quality.recall import pooled_deviation, shipped_table, tabled_score
-from search.quality.recall_table import all_patterns, planned_runs, spread_patterns
+from search.quality.recall import pooled_deviation, tabled_score
+from search.quality.recall_agreement import longer_agreement, seed_agreement
+from search.quality.recall_table import TABLE_FILE, all_patterns, longer_runs, planned_runs, spread_patterns
 from search.quality.recall_tasks import (
     IGNORE,
     TASKS,
@@ -17,6 +18,7 @@ from search.quality.recall_tasks import (
 from search.quality.recall_training import train_pattern
 from search.quality.reduction import reduce_to_four
 from search.quality.relative_loss import estimated_relative_loss
+from search.quality.shipped_scores import shipped_scores
 
 
 @pytest.mark.parametrize(
@@ -75,14 +77,14 @@ def test_the_table_plan_covers_all_patterns_once_and_forty_of_them_thrice() -> N
 
 
 def test_tabled_scores_show_the_known_findings() -> None:
-    table = shipped_table()
+    table = shipped_scores(TABLE_FILE)
     assert table["CCCC"][0] < 0.5
     assert table["CACA"][0] > 0.8
 
 
 def test_a_retrained_entry_repeats_the_shipped_score() -> None:
     pattern = "CCCC"
-    shipped = shipped_table()[pattern][0]
+    shipped = shipped_scores(TABLE_FILE)[pattern][0]
     assert train_pattern(pattern, seed=0).score == pytest.approx(shipped, abs=4 * pooled_deviation())
 
 
@@ -90,7 +92,7 @@ def test_a_retrained_entry_repeats_the_shipped_score() -> None:
 @pytest.mark.parametrize("pattern", ["AAAA", "CACA", "DDDD", "LLLL"])
 def test_more_retrained_entries_repeat_the_shipped_scores(pattern: str) -> None:
     assert train_pattern(pattern, seed=0).score == pytest.approx(
-        shipped_table()[pattern][0], abs=4 * pooled_deviation()
+        shipped_scores(TABLE_FILE)[pattern][0], abs=4 * pooled_deviation()
     )
 
 
@@ -117,3 +119,11 @@ def test_a_larger_body_is_estimated_better_and_a_larger_vocabulary_has_a_limit()
 def test_the_band_of_the_estimate_holds_the_estimate() -> None:
     estimate = estimated_relative_loss(45_000_000, 32768, 448)
     assert estimate.low <= estimate.loss <= estimate.high
+
+
+def test_most_patterns_repeat_between_seeds_and_keep_their_rank_when_trained_longer() -> None:
+    seeds, longer = seed_agreement(), longer_agreement()
+    assert seeds.patterns == len(spread_patterns())
+    assert seeds.alike > 0.8 * seeds.patterns
+    assert longer.patterns == len(longer_runs())
+    assert longer.kendall_tau > 0.7
