@@ -109,7 +109,7 @@ static void add_numbers(const char *key, const double *numbers, size_t count) {
     samples_printed += count;
 }
 
-static void send_record(void) {
+static void write_record(void) {
     memcpy(record_text + record_length, "}\n", 2);
     record_length += 2;
     for (size_t sent = 0; sent < record_length;) {
@@ -117,6 +117,10 @@ static void send_record(void) {
         if (written < 0 && errno != EINTR) _exit(1);
         if (written > 0) sent += (size_t)written;
     }
+}
+
+static void send_record(void) {
+    write_record();
     pthread_mutex_unlock(&record_lock);
 }
 
@@ -130,7 +134,7 @@ static void fail(const char *kind, const char *format, ...) {
     open_record("failed");
     add_text("kind", kind);
     add_text("reason", reason);
-    send_record();
+    write_record(); /* and keep the lock: the other thread must not print after the last record */
     _exit(1);
 }
 
