@@ -63,6 +63,17 @@ def widest_ffn(trials: tuple[TrialRow, ...]) -> int:
     return max((block.ffn_width for trial in trials for block in trial.blocks), default=1)
 
 
+def block_runs(blocks: tuple[BlockRow, ...]) -> tuple[tuple[str, BlockRow], ...]:
+    """Blocks that are alike and follow one another, as one: ("1 to 3", the block)."""
+    runs: list[tuple[str, BlockRow]] = []
+    first = 1
+    for last, block in enumerate(blocks, start=1):
+        if last == len(blocks) or blocks[last] != block:
+            runs.append((str(first) if first == last else f"{first} to {last}", block))
+            first = last + 1
+    return tuple(runs)
+
+
 def _shape(index: int, block: BlockRow, widest: int) -> BlockShape:
     style = mixer_style(block.code)
     height = max(SHORTEST_FFN, round(TALLEST_FFN * block.ffn_width / max(1, widest), 1))

@@ -9,7 +9,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports import number_text
+from reports.drawing import block_runs
 from reports.palette import MIXER_STYLES
+from reports.passport import sections
 
 STATIC_FOLDER = Path(__file__).parent / "static"
 TEMPLATE_FOLDER = Path(__file__).parent / "templates"
@@ -64,6 +66,8 @@ _FILTERS = {
     "moment": number_text.moment_text,
     "direction": number_text.direction_text,
     "heading": number_text.heading_text,
+    "sections": sections,
+    "block_runs": block_runs,
     "time_left": lambda progress: number_text.band_text(
         progress.seconds_left_low, progress.seconds_left_high
     ),

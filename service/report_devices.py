@@ -75,7 +75,7 @@ def _calibration(row: CalibrationRow | None, measurement: MeasurementRow | None)
     reference = row.reference
     shown = {
         "sentinel version": row.sentinel_version,
-        "taken at": row.created_at.isoformat(timespec="seconds"),
+        "taken at": f"{row.created_at:%Y-%m-%d %H:%M} UTC",
         "prefill": f"{reference['prefill_ms']:.1f} ms",
         "decode": f"{reference['decode_ms']:.2f} ms",
     }
@@ -93,15 +93,15 @@ def _level_interval(phase: PhaseSamples, log_spread: float) -> str:
     if processes < 2:
         return ""
     half_width = student_t(0.975, processes - 1) * log_spread / math.sqrt(processes)
-    return f" ± {math.expm1(half_width):.1%} ({processes} processes)"
+    return f" ± {100 * math.expm1(half_width):.1f} % ({processes} processes)"
 
 
 def _self_check(measured: Measured) -> dict[str, str]:
     """The sentinel against itself: its paired ratio should be 1."""
     prefill, decode = summarise(measured.prefill), summarise(measured.decode)
     return {
-        "self-check prefill": f"{prefill.ratio_median:.3f} ± {prefill.ratio_half_width:.1%}",
-        "self-check decode": f"{decode.ratio_median:.3f} ± {decode.ratio_half_width:.1%}",
+        "self-check prefill": f"{prefill.ratio_median:.3f} ± {100 * prefill.ratio_half_width:.1f} %",
+        "self-check decode": f"{decode.ratio_median:.3f} ± {100 * decode.ratio_half_width:.1f} %",
     }
 
 

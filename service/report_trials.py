@@ -1,6 +1,6 @@
 """The rows of a report that show trials, and the raw samples and passports behind them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +13,7 @@ from search.objective import METRICS, violations
 from search.observation import Observation
 from search.quality.reduction import reduce_to_four
 from service.observations import observations_from_dict
+from service.report_passport import passport_lines, plain_text
 from service.store.rows import TrialRow as StoredTrial
 from service.study_file import StudyDefinition
 from service.study_rows import StudyFront, StudyRows
@@ -71,15 +72,16 @@ def detail_of(answers: Mapping[str, Measured]) -> TrialDetail:
     memory: dict[str, str] = {}
     for target, measured in answers.items():
         samples += [_phase("prefill", target, measured.prefill), _phase("decode", target, measured.decode)]
-        passport |= {f"{target}: {name}": text for name, text in _flat(measured.passport)}
-        memory |= {f"{target}: {name}": f"{value / 1e6:.1f} MB" for name, value in _memory(measured).items()}
+        on = f"{target} · " if len(answers) > 1 else ""
+        passport |= {f"{on}{name}": text for name, text in passport_lines(measured.passport).items()}
+        memory |= {f"{on}{name}": f"{value / 1e6:.1f} MB" for name, value in _memory(measured).items()}
     return TrialDetail(tuple(samples), passport, memory)
 
 
 def mixer_text(mixer: Mixer) -> str:
     """Name a mixer with its sizes, such as ``short conv: kernel size 3``."""
     sizes = asdict(mixer)  # type: ignore[call-overload]
-    text = ", ".join(f"{name.replace('_', ' ')} {_plain(value)}" for name, value in sizes.items())
+    text = ", ".join(f"{name.replace('_', ' ')} {plain_text(value)}" for name, value in sizes.items())
     return f"{mixer.name.replace('_', ' ')}: {text}"
 
 
@@ -119,22 +121,3 @@ def _memory(measured: Measured) -> dict[str, int]:
         "peak RSS": reading.peak_rss_bytes,
         "anonymous": reading.anonymous_bytes,
     }
-
-
-def _flat(value: Any, name: str = "") -> Sequence[tuple[str, str]]:
-    """List a nested value's leaves as dotted names and short texts."""
-    if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
-        value = {str(number): item for number, item in enumerate(value, start=1)}
-    if isinstance(value, Mapping):
-        return [
-            leaf for key, item in value.items() for leaf in _flat(item, f"{name}.{key}" if name else str(key))
-        ]
-    return [(name, _plain(value))]
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(_plain(item) for item in value)
-    return "not known" if value is None else str(value)

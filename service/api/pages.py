@@ -76,5 +76,5 @@ def _study_line(session: Session, row: StudyRow) -> StudySummaryRow:
 
 def _device_line(device: DeviceOut) -> DeviceSummaryRow:
     facts = {name: str(device.facts[name]) for name in ("processor", "cores") if device.facts.get(name)}
-    state = "online" if device.online else "not heard of"
+    state = "online" if device.online else "away"
     return DeviceSummaryRow(name=device.name, state=state, kind=device.kind, agent=device.agent, facts=facts)

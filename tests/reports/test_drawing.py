@@ -2,7 +2,7 @@
 
 import pytest
 
-from reports.drawing import TALLEST_FFN, draw_layout, widest_ffn
+from reports.drawing import TALLEST_FFN, block_runs, draw_layout, widest_ffn
 from reports.palette import MIXER_STYLES, mixer_style
 from reports.rows import BlockRow
 from tests.reports.builders import a_trial
@@ -37,3 +37,10 @@ def test_heights_are_in_proportion_to_the_widest_ffn() -> None:
 
 def test_a_letter_that_is_not_known_is_drawn_grey() -> None:
     assert mixer_style("Z").name == "unknown mixer"
+
+
+def test_blocks_that_are_alike_and_follow_one_another_are_told_once() -> None:
+    conv, attention = BlockRow("C", "short conv", 960), BlockRow("A", "attention", 960)
+    runs = block_runs((conv, conv, attention, conv))
+    assert runs == (("1 to 2", conv), ("3", attention), ("4", conv))
+    assert block_runs(()) == ()
