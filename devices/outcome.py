@@ -79,75 +79,67 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class OutOfMemory:
+class _Failed:
+    """Why there are no numbers, in a line, and the end of what ran."""
+
+    reason: str
+    log: str
+
+
+@dataclass(frozen=True)
+class OutOfMemory(_Failed):
     """The candidate needs more memory than the device or the plan allows."""
 
     kind: ClassVar[str] = "out_of_memory"
-    reason: str
-    log: str
 
 
 @dataclass(frozen=True)
-class TimedOut:
+class TimedOut(_Failed):
     """The runner passed its deadline, or its heartbeat stopped."""
 
     kind: ClassVar[str] = "timed_out"
-    reason: str
-    log: str
 
 
 @dataclass(frozen=True)
-class Unsupported:
+class Unsupported(_Failed):
     """The runtime refused the graph."""
 
     kind: ClassVar[str] = "unsupported"
-    reason: str
-    log: str
 
 
 @dataclass(frozen=True)
-class WrongOutput:
+class WrongOutput(_Failed):
     """The graph ran and answered something else than the reference: a bug of ours."""
 
     kind: ClassVar[str] = "wrong_output"
-    reason: str
-    log: str
 
 
 @dataclass(frozen=True)
-class NotReady:
-    """The device stayed too hot, too busy, too full or too empty of charge."""
+class NotReady(_Failed):
+    """The device stayed too hot, too busy, too full or too empty of charge, or nothing could keep it quiet."""
 
     kind: ClassVar[str] = "not_ready"
-    reason: str
-    log: str
 
 
 @dataclass(frozen=True)
-class Throttled:
+class Throttled(_Failed):
     """The sentinel was far slower than its calibration, so the device is hot or disturbed."""
 
     kind: ClassVar[str] = "throttled"
-    reason: str
-    log: str
 
 
 @dataclass(frozen=True)
-class RunnerFault:
+class RunnerFault(_Failed):
     """The runner ended without its proof of success."""
 
     kind: ClassVar[str] = "runner_fault"
-    reason: str
-    log: str
 
 
 @dataclass(frozen=True)
-class DeviceLost:
+class DeviceLost(_Failed):
     """The device went away in the middle."""
 
     kind: ClassVar[str] = "device_lost"
-    reason: str
-    log: str
 
 
 Failure = OutOfMemory | TimedOut | Unsupported | WrongOutput | NotReady | Throttled | RunnerFault | DeviceLost

@@ -20,7 +20,7 @@ CROWDED_FRONT_SHARE = 0.5
 def findings(report: StudyReport) -> tuple[str, ...]:
     """The report's opening sentences; every number in them is taken from the rows."""
     if not measured_trials(report):
-        return (f"Nothing has been measured yet; {report.requested_trials} trials were asked for.",)
+        return (f"No candidate has been measured yet; {report.requested_trials} were asked for.",)
     sentences = (
         _counts(report),
         _crowding(report),

@@ -72,9 +72,10 @@ class QualityScores:
 
 
 def recall_with_interval(recall: RecallScore) -> Observation:
-    """Give a recall score with the 95 % interval of a mean over its seeds."""
+    """Give a recall score with the 95 % interval of a mean over its seeds, within what an accuracy can be."""
     half_width = HALF_INTERVAL_SIGMAS * recall.deviation / math.sqrt(recall.seeds)
-    return Observation(recall.score, recall.score - half_width, recall.score + half_width)
+    low, high = max(0.0, recall.score - half_width), min(1.0, recall.score + half_width)
+    return Observation(recall.score, low, high)
 
 
 def relative_loss(architecture: Architecture) -> Observation:

@@ -20,7 +20,7 @@ def test_a_crowded_front_is_called_weak_evidence() -> None:
 
 
 def test_a_study_without_measurements_says_so_and_nothing_else() -> None:
-    assert findings(an_empty_report()) == ("Nothing has been measured yet; 36 trials were asked for.",)
+    assert findings(an_empty_report()) == ("No candidate has been measured yet; 36 were asked for.",)
 
 
 def test_repeats_are_told_with_the_raw_rank_beside_the_paired_one() -> None:

@@ -120,7 +120,7 @@ def test_the_embedded_rows_are_those_of_the_report() -> None:
 
 
 def test_a_report_without_any_measurement_still_renders() -> None:
-    assert "Nothing has been measured yet" in render_report(an_empty_report())
+    assert "No candidate has been measured yet" in render_report(an_empty_report())
 
 
 def test_no_proxy_is_called_perplexity_or_accuracy_of_a_model() -> None:
