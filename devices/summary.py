@@ -8,8 +8,9 @@ from statistics import NormalDist, fmean, median, quantiles, stdev, variance
 from devices.outcome import BlockSamples, PhaseSamples, ProcessSamples
 
 # Two to four processes say little about how much processes differ, so what is known beforehand counts as
-# PRIOR_DEGREES further ones: one process's paired log ratio spreads by 2.0 to 2.6 % (14 models, 6 rounds).
-PRIOR_LOG_SPREAD = 0.024
+# PRIOR_DEGREES further ones: one process's paired log ratio spreads by 1.2 % in decode (24 blocks) and 1.3 % in
+# prefill (5 pairs), root mean square of six 60 M layouts in 8 processes each; by 0.4 to 2.2 % for a single layout.
+PRIOR_LOG_SPREAD = 0.013
 PRIOR_DEGREES = 6
 
 # Standard error of the median of n normal values over that of their mean, n = 1 to 10, and its limit.

@@ -199,7 +199,7 @@ def _protocol(architecture: Architecture, workload: Workload, processes: tuple[i
         maximum_processes=processes[1],
         blocks=24,
         decode_steps_per_block=4,
-        prefills_per_process=3,
+        prefills_per_process=5,
         half_width_target=0.04,
         deadline_s=deadline_s,
         memory_limit_bytes=None,
