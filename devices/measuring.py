@@ -77,16 +77,24 @@ class _Ended(Exception):
 class _Timing:
     """Both phases of all timed processes so far, and the runs that they came from."""
 
-    prefill: PhaseSamples
-    decode: PhaseSamples
-    runs: tuple[ProvenRun, ...]
+    prefill_processes: tuple[ProcessSamples, ...] = ()
+    decode_processes: tuple[ProcessSamples, ...] = ()
+    runs: tuple[ProvenRun, ...] = ()
 
     def plus(self, other: "_Timing") -> "_Timing":
         return _Timing(
-            PhaseSamples((*self.prefill.processes, *other.prefill.processes)),
-            PhaseSamples((*self.decode.processes, *other.decode.processes)),
+            (*self.prefill_processes, *other.prefill_processes),
+            (*self.decode_processes, *other.decode_processes),
             (*self.runs, *other.runs),
         )
+
+    @property
+    def prefill(self) -> PhaseSamples:
+        return PhaseSamples(self.prefill_processes)
+
+    @property
+    def decode(self) -> PhaseSamples:
+        return PhaseSamples(self.decode_processes)
 
     @property
     def half_width(self) -> float:
@@ -213,30 +221,38 @@ class _Measurement:
         return timing
 
     def _time_until_precise(self) -> _Timing:
-        protocol = self._plan.protocol
-        timing = self._time_once(sentinel_loads_first=False)
-        # Beyond the minimum in pairs: with an odd number one loading order would outweigh the other.
-        while len(timing.runs) < protocol.minimum_processes or (
-            len(timing.runs) < protocol.maximum_processes
-            and (len(timing.runs) % 2 == 1 or timing.half_width > protocol.half_width_target)
-        ):
-            timing = timing.plus(self._time_once(sentinel_loads_first=len(timing.runs) % 2 == 1))
+        timing = _Timing()
+        while (prefills := self._prefills_of_next_process(timing)) is not None:
+            timing = timing.plus(self._time_once(prefills, sentinel_loads_first=len(timing.runs) % 2 == 1))
         return timing
 
-    def _time_once(self, sentinel_loads_first: bool) -> _Timing:
+    def _prefills_of_next_process(self, timing: _Timing) -> int | None:
+        """Say how many prefills the next process times, 0 for decode alone; None if it is enough."""
+        protocol = self._plan.protocol
+        if len(timing.prefill_processes) < protocol.minimum_processes:
+            return protocol.prefills_per_process
+        if len(timing.decode_processes) < protocol.decode_processes:
+            return 0
+        # In pairs: with an odd number one loading order would outweigh the other.
+        is_enough = len(timing.runs) % 2 == 0 and timing.half_width <= protocol.half_width_target
+        if is_enough or len(timing.prefill_processes) >= protocol.maximum_processes:
+            return None
+        return protocol.prefills_per_process
+
+    def _time_once(self, prefills: int, sentinel_loads_first: bool) -> _Timing:
         protocol = self._plan.protocol
         run = self._run(
             lambda nonce: time_plan(
-                nonce, self._setting, self._candidate, self._sentinel, sentinel_loads_first
+                nonce, self._setting, self._candidate, self._sentinel, prefills, sentinel_loads_first
             ),
             with_placed_pages,
         )
         try:
-            prefill = _process_samples(run, "prefill", protocol.prefills_per_process, 1)
+            prefill = _process_samples(run, "prefill", prefills, 1)
             decode = _process_samples(run, "decode", protocol.blocks, protocol.decode_steps_per_block)
         except PlanError as error:
             raise _Ended(RunnerFault(f"unusable samples: {error}", run.log)) from error
-        return _Timing(PhaseSamples((prefill,)), PhaseSamples((decode,)), (run,))
+        return _Timing(prefill, decode, (run,))
 
     def _slowdown(self, timing: _Timing) -> float:
         reference = self._plan.sentinel_reference
@@ -264,8 +280,8 @@ class _Measurement:
         return now is not None and self._kills_before is not None and now > self._kills_before
 
 
-def _process_samples(run: ProvenRun, phase: str, blocks: int, size: int) -> ProcessSamples:
-    """Read one phase's blocks, which must be exactly as many and as long as the plan says."""
+def _process_samples(run: ProvenRun, phase: str, blocks: int, size: int) -> tuple[ProcessSamples, ...]:
+    """Read one phase's blocks, exactly as many and as long as the plan says; none if it was not timed."""
     records = run.named("block", phase=phase)
     if len(records) != blocks:
         raise PlanError(f"{len(records)} {phase} blocks instead of {blocks}")
@@ -273,7 +289,7 @@ def _process_samples(run: ProvenRun, phase: str, blocks: int, size: int) -> Proc
     samples = [read(BlockSamples, {name: record.get(name) for name in names}, phase) for record in records]
     if any(len(block.candidate_ms) != size or len(block.sentinel_ms) != size for block in samples):
         raise PlanError(f"a {phase} block does not hold {size} samples of each model")
-    return ProcessSamples(tuple(samples))
+    return (ProcessSamples(tuple(samples)),) if blocks else ()
 
 
 def _cosine(row: Sequence[float | None], expected: Sequence[float]) -> float:

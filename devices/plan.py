@@ -178,6 +178,8 @@ class Protocol:
 
     Fresh processes are added from `minimum_processes` until the relative half-width of the 95 %
     interval of both paired medians is at most `half_width_target`, or `maximum_processes` is reached.
+    Decode differs more between processes and costs less than prefill: processes that time decode alone
+    make up the number to `decode_processes`.
     `deadline_s` bounds each process by itself.
     """
 
@@ -190,6 +192,7 @@ class Protocol:
     half_width_target: float
     deadline_s: float
     memory_limit_bytes: int | None
+    decode_processes: int = 0
 
     def __post_init__(self) -> None:
         for name in ("minimum_processes", "blocks", "decode_steps_per_block", "prefills_per_process"):

@@ -51,12 +51,17 @@ def memory_plan(nonce: str, setting: Setting, candidate: PlacedModel) -> str:
 
 
 def time_plan(
-    nonce: str, setting: Setting, candidate: PlacedModel, sentinel: PlacedModel, sentinel_loads_first: bool
+    nonce: str,
+    setting: Setting,
+    candidate: PlacedModel,
+    sentinel: PlacedModel,
+    prefills: int,
+    sentinel_loads_first: bool,
 ) -> str:
-    """Return the plan that times candidate and sentinel in alternating blocks."""
+    """Return the plan that times candidate and sentinel in turn, decode alone if there are no `prefills`."""
     protocol = setting.protocol
     lines = [
-        f"prefills {protocol.prefills_per_process}",
+        f"prefills {prefills}",
         f"blocks {protocol.blocks}",
         f"steps {protocol.decode_steps_per_block}",
         f"sentinel_loads_first {int(sentinel_loads_first)}",

@@ -203,4 +203,5 @@ def _protocol(architecture: Architecture, workload: Workload, processes: tuple[i
         half_width_target=0.04,
         deadline_s=deadline_s,
         memory_limit_bytes=None,
+        decode_processes=6,
     )

@@ -14,7 +14,7 @@
  *     library PATH                      libonnxruntime.so
  *     threads N / batch N / prompt_tokens N / context_tokens N / generate_tokens N
  *     prefills N / blocks N / steps N   `time`: how many prefills, decode blocks, and decode steps of each model
- *                                   per block; candidate and sentinel take turns step by step
+ *                                   per block; candidate and sentinel take turns step by step; 0 prefills: decode alone
  *     sentinel_loads_first 0|1          `time`: which of the two is loaded first
  *     prompt_ids ID ... / decode_ids ID ... / logit_indices N ...      `check`
  *     pool SEED PATH                    a weight pool; its sections follow
@@ -753,8 +753,10 @@ static void run_time(void) {
         int m = half ^ (plan.sentinel_loads_first != 0);
         load(&models[m], &plan.models[m], plan.prompt_tokens);
     }
-    warm_up("prefill", prefill, models, 1, 250);
-    time_blocks("prefill", prefill, models, plan.prefills, 1, 0);
+    if (plan.prefills) {
+        warm_up("prefill", prefill, models, 1, 250);
+        time_blocks("prefill", prefill, models, plan.prefills, 1, 0);
+    }
     for (int m = 0; m < 2; m++) fill_states(&models[m], 1, 0);
     warm_up("decode", decode, models, 8, 500);
     time_blocks("decode", decode, models, plan.blocks, plan.steps, 1);

@@ -160,6 +160,16 @@ def test_processes_are_added_until_precise_or_the_cap_and_the_passport_says_whic
         assert outcome.passport["precision"]["reached"] is reached
 
 
+def test_processes_that_time_decode_alone_make_up_the_number_that_is_asked_for(
+    runner: BuiltRunner, tmp_path: Path
+) -> None:
+    plan = a_plan(protocol=a_protocol(half_width_target=1e9, decode_processes=4))
+    outcome = measure(plan, a_bench(runner, tmp_path), graph_of())
+    assert isinstance(outcome, Measured)
+    assert (len(outcome.prefill.processes), len(outcome.decode.processes)) == (2, 4)
+    assert len(outcome.passport["processes"]) == 4
+
+
 def test_a_calibration_is_the_sentinel_against_itself(runner: BuiltRunner, tmp_path: Path) -> None:
     outcome = measure(a_plan(SENTINEL), a_bench(runner, tmp_path), graph_of())
     assert isinstance(outcome, Measured)

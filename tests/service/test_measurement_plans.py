@@ -35,6 +35,7 @@ def planned(architecture: Architecture, workload: Workload = WORKLOAD) -> tuple[
     plan = candidate_plan(architecture, lowered, Conditions(workload, PRECISION), CALIBRATION)
     few: dict[str, Any] = {
         "minimum_processes": 1,
+        "decode_processes": 1,
         "maximum_processes": 1,
         "blocks": 1,
         "prefills_per_process": 1,
