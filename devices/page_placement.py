@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 # By default each large weight gets a mapping of its own on scattered 4 KB pages until enough of them were freed, and
 # where they fall decides how many collide in the caches: one process's paired decode time spreads by 1.5 to 4 %, and
-# of two equal models the one loaded first is slower. One heap on huge pages spreads by 0.4 to 1.1 % (sentinel and
-# three layouts of 60 M, 10 processes each); neither half of it is enough by itself. Their means agree within 1 %.
+# of two equal models the one loaded first is slower. One heap on huge pages spreads by 0.4 to 1.5 % (six models of
+# 60 M, 8 processes each); neither half of it is enough by itself. The medians of both ways agree within about 2 %.
 MALLOC_TUNABLES = {
     "glibc.malloc.hugetlb": 1,  # ask for transparent huge pages, where the kernel leaves that to the program
     "glibc.malloc.mmap_threshold": 32
