@@ -1,9 +1,12 @@
 """The service behind the demo: the one that runs already, or one that the demo starts."""
 
+import contextlib
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -85,7 +88,8 @@ class DemoService:
         arguments = _up_arguments(self.settings)
         with self._log_path.open("ab") as log:
             if self.keep:
-                self._kept = _detached(arguments, log)
+                with _interrupts_held_back():
+                    self._kept = _detached(arguments, log)
             else:
                 self._child = ChildProcess("service.cli", arguments, log=log)
 
@@ -138,6 +142,22 @@ def _up_arguments(settings: Settings) -> list[str]:
         "--port",
         str(settings.port),
     ]
+
+
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Let a Ctrl-C take effect only after the block: none may fall between a start and knowing its process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _detached(arguments: Sequence[str], log: IO[bytes]) -> "subprocess.Popen[bytes]":
