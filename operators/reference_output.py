@@ -48,12 +48,13 @@ def model_from_pool(
     registry: Registry = MIXERS,
 ) -> LanguageModel:
     """Return the torch model whose weights are the pool's, dequantised to fp32."""
-    with torch.device("meta"):
-        model = LanguageModel(architecture, registry)
     weights = {
         placement.parameter: torch.from_numpy(placed_values(placement, precision, pool_seed))
         for placement in lowered.placements
     }
+    # An embedding drawn on the meta device would import torch's compiler first, for 1.5 s.
+    with torch.device("meta"):
+        model = LanguageModel(architecture, registry, weights["embedding.weight"])
     shaped = {name: weights[name].view(parameter.shape) for name, parameter in model.named_parameters()}
     model.load_state_dict(shaped, strict=True, assign=True)
     return model
