@@ -57,17 +57,12 @@ class BlockModule(nn.Module):
 
 
 class LanguageModel(nn.Module):
-    """An architecture with trainable weights; `embedding` is (vocabulary, d), drawn at random where not given."""
+    """An architecture with trainable weights."""
 
-    def __init__(
-        self, architecture: Architecture, registry: Registry = MIXERS, embedding: Tensor | None = None
-    ) -> None:
+    def __init__(self, architecture: Architecture, registry: Registry = MIXERS) -> None:
         super().__init__()
         self.architecture = architecture
-        if embedding is None:
-            self.embedding = nn.Embedding(architecture.vocab_size, architecture.hidden_size)
-        else:
-            self.embedding = nn.Embedding.from_pretrained(embedding, freeze=False)
+        self.embedding = nn.Embedding(architecture.vocab_size, architecture.hidden_size)
         self.blocks = nn.ModuleList(
             BlockModule(block, architecture, registry) for block in architecture.blocks
         )

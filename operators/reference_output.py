@@ -1,11 +1,13 @@
 """The logits that a candidate must produce: torch on the same pool weights, rounding activations as the kernel does."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from operators.architecture import Architecture
 from operators.graph import Placement
@@ -48,16 +50,30 @@ def model_from_pool(
     registry: Registry = MIXERS,
 ) -> LanguageModel:
     """Return the torch model whose weights are the pool's, dequantised to fp32."""
+    with _NothingDrawn():
+        model = LanguageModel(architecture, registry)
     weights = {
         placement.parameter: torch.from_numpy(placed_values(placement, precision, pool_seed))
         for placement in lowered.placements
     }
-    # An embedding drawn on the meta device would import torch's compiler first, for 1.5 s.
-    with torch.device("meta"):
-        model = LanguageModel(architecture, registry, weights["embedding.weight"])
     shaped = {name: weights[name].view(parameter.shape) for name, parameter in model.named_parameters()}
     model.load_state_dict(shaped, strict=True, assign=True)
     return model
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves memory that is to be drawn at random as it is: the pool's weights replace it.
+
+    The meta device would do the same, but a draw on it imports torch's compiler first, for 1.5 s.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Return the tensor of a drawing function unchanged, and call any other function."""
+        if func.__name__ in ("uniform_", "normal_", "kaiming_uniform_"):
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def _round_activations(model: LanguageModel, block_size: int) -> None:
