@@ -8,8 +8,7 @@ from collections.abc import Sequence
 # 60 M, 8 processes each); neither half of it is enough by itself. The medians of both ways agree within about 2 %.
 MALLOC_TUNABLES = {
     "glibc.malloc.hugetlb": 1,  # ask for transparent huge pages, where the kernel leaves that to the program
-    "glibc.malloc.mmap_threshold": 32
-    << 20,  # the largest that glibc accepts; setting it also ends its adaptation
+    "glibc.malloc.mmap_threshold": 32 << 20,  # the largest it accepts; a set one no longer adapts
     "glibc.malloc.trim_threshold": 8 << 30,  # what loading frees is used again, not given back
 }
 
