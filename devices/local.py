@@ -19,6 +19,8 @@ from devices.errors import ConnectionFault
 MAXIMUM_OUTPUT_BYTES = 16_000_000
 _FLOOD_SAMPLE_BYTES = 10_000
 _POLL_S = 0.1
+_OWN_PAUSE_S = 1.0
+"""A look that took longer than this was held up on our side: what the command printed meanwhile is still unread."""
 
 
 class LocalConnection:
@@ -103,8 +105,10 @@ class _Watch:
             for stream in self._streams:
                 selector.register(stream, selectors.EVENT_READ)
             while selector.get_map():
+                looked_s = time.monotonic()
                 for key, _ in selector.select(_POLL_S):
                     self._take(selector, key)
+                self._forgive_own_pause(time.monotonic() - looked_s)
                 if ending := self._reason_to_end():
                     return ending
         return Ending.EXITED
@@ -116,6 +120,12 @@ class _Watch:
             return
         self._heard_s = time.monotonic()
         self._read[key.fileobj] += chunk  # type: ignore[index]
+
+    def _forgive_own_pause(self, took_s: float) -> None:
+        """Count no time against the command in which this process was stopped itself."""
+        if took_s > _OWN_PAUSE_S:
+            self._started_s += took_s
+            self._heard_s = time.monotonic()
 
     def _reason_to_end(self) -> Ending | None:
         now_s = time.monotonic()

@@ -95,7 +95,7 @@ class OutOfMemory(_Failed):
 
 @dataclass(frozen=True)
 class TimedOut(_Failed):
-    """The runner passed its deadline, or its heartbeat stopped."""
+    """The runner passed its deadline."""
 
     kind: ClassVar[str] = "timed_out"
 

@@ -108,7 +108,8 @@ def _failure_ended(ending: Ending, log: str) -> Failure:
     if ending is Ending.DEADLINE:
         return TimedOut("the runner passed its deadline and did not end by itself", log)
     if ending is Ending.SILENCE:
-        return TimedOut("the runner's heartbeat stopped", log)
+        # It beats from a thread of its own, whatever the candidate does: the process or its host stood still.
+        return RunnerFault("the runner's heartbeat stopped", log)
     return RunnerFault("the runner printed far more than its plan asks for", log)
 
 

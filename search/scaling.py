@@ -19,6 +19,9 @@ FREE_FFN_RATIO = (1 / 64, 64.0)
 USUAL_FFN_RATIO = 3.5
 """FFN width over hidden size: LFM2 4.5, Qwen3.5 3.5, Gemma 3 270M 3.2, Qwen3 0.6B 3.0."""
 
+RATIO_STEP = 0.03
+"""Widths are multiples of 32 or 64, so a ratio is met only so nearly."""
+
 Forms = Mapping[str, Mixer]
 """The mixer that each letter of a layout stands for."""
 
@@ -38,7 +41,8 @@ def scale_layout(
 
     Without an embedding ratio it is the width at which the FFNs come nearest to the usual 3.5 hidden sizes.
     Mixer options take the first values that the space gives and the width allows. Raises SpaceError for a
-    letter or a depth outside the space, InfeasibleSpace where no width lets the layout meet the budget.
+    letter or a depth outside the space, InfeasibleSpace where no width lets the layout meet the budget or
+    comes near the ratio.
     """
     choices = _choices(layout, space)
     if not space.depth[0] <= len(layout) <= space.depth[1]:
@@ -49,7 +53,10 @@ def scale_layout(
         raise _no_width(layout, choices, space, budget)
     if embedding_ratio is None:
         return min(candidates, key=_distance_from_usual_ffns)
-    return _nearest_ratio(candidates, embedding_ratio)
+    nearest = _nearest_ratio(candidates, embedding_ratio)
+    if abs(parameters(nearest).embedding_ratio - embedding_ratio) > RATIO_STEP:
+        raise _ratio_out_of_reach(layout, candidates, embedding_ratio)
+    return nearest
 
 
 def scale_reference(reference: Architecture, space: SearchSpace, budget: Budget) -> Scaled:
@@ -200,6 +207,12 @@ def _option_adaptations(original: Any, scaled: Any) -> Iterator[str]:
             yield f"{scaled.name}: {after} kv heads of {scaled.heads} instead of {before} of {original.heads}"
         elif option != "kv_heads" and after != before:
             yield f"{scaled.name}: {option} {after} instead of {before}"
+
+
+def _ratio_out_of_reach(layout: str, candidates: list[Architecture], asked: float) -> InfeasibleSpace:
+    ratios = [parameters(candidate).embedding_ratio for candidate in candidates]
+    way_out = f"{layout} reaches {min(ratios):.3f} to {max(ratios):.3f} with this budget and vocabulary"
+    return InfeasibleSpace("embedding_ratio", f"{asked:g}", way_out)
 
 
 def _no_width(

@@ -6,10 +6,11 @@ from rich.table import Table
 
 from operators.cost import parameters, state_bytes, weight_bytes
 from operators.precision import Precision
+from search.observation import Observation
 from search.quality.recall import tabled_score
 from search.quality.reduction import reduce_to_four
 from service.known_layouts import NamedArchitecture
-from service.quality_scores import relative_loss
+from service.quality_scores import recall_with_interval, relative_loss
 from service.report_trials import mixer_text
 
 CONTEXT_TOKENS = 512
@@ -49,6 +50,10 @@ def _runs(found: NamedArchitecture) -> list[tuple[int, int, str, int]]:
     return runs
 
 
+def _with_interval(found: Observation) -> str:
+    return f"{found.value:.3f} (95 % interval {found.low:.3f} to {found.high:.3f})"
+
+
 def _counts(found: NamedArchitecture) -> list[tuple[str, str]]:
     architecture = found.architecture
     count = parameters(architecture)
@@ -62,6 +67,6 @@ def _counts(found: NamedArchitecture) -> list[tuple[str, str]]:
         ("int4 weights", f"{weight_bytes(architecture, Precision()) / 1e6:.1f} MB"),
         (f"state at {CONTEXT_TOKENS} tokens", f"{state_bytes(architecture, CONTEXT_TOKENS) / 1e6:.2f} MB"),
         ("recall pattern", reduce_to_four(architecture.layout)),
-        ("recall score", f"{recall.score:.3f} ± {recall.deviation:.3f}" if recall else "not in the table"),
+        ("recall score", _with_interval(recall_with_interval(recall)) if recall else "not in the table"),
         ("estimated relative loss", f"{relative_loss(architecture).value:.4f} nats"),
     ]

@@ -1,5 +1,6 @@
 """The `loopfront` command; heavy parts are imported only by the commands that need them."""
 
+import io
 import sys
 
 import typer
@@ -34,11 +35,17 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line: one line on stderr and an exit code instead of a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # not every terminal knows every sign
     try:
         app()
     except ServiceError as error:
         typer.echo(f"loopfront: {error.line}", err=True)
         sys.exit(_exit_code(error))
+    except OSError as error:
+        typer.echo(f"loopfront: {error.strerror or error}", err=True)
+        sys.exit(EXIT_FAILURE)
     except KeyboardInterrupt:
         typer.echo("loopfront: interrupted", err=True)
         sys.exit(EXIT_INTERRUPTED)

@@ -18,6 +18,8 @@ LOOK_S = 0.5
 """Who only looks whether a service runs holds the lock for a moment; a service that starts waits for that."""
 MINIMUM_FREE_BYTES = 300 * 1024**2
 """A weight pool, the graphs and the database of a first study take about 200 MB."""
+MINIMUM_FREE_BYTES_LATER = 10 * 1024**2
+"""Enough to open what is there; a measurement that finds no room says so itself."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,11 @@ def prepare(folder: Path) -> None:
         raise StartRefused(
             "this folder can't be written", field=str(folder), hint="choose another --data-folder"
         )
-    if free_bytes < MINIMUM_FREE_BYTES:
+    is_new = not any(folder.glob("*.sqlite"))
+    needed_bytes = MINIMUM_FREE_BYTES if is_new else MINIMUM_FREE_BYTES_LATER
+    if free_bytes < needed_bytes:
         raise StorageFull(
-            f"only {free_bytes // 1024**2} MB are free, {MINIMUM_FREE_BYTES // 1024**2} MB are needed",
+            f"only {free_bytes // 1024**2} MB are free, {needed_bytes // 1024**2} MB are needed",
             field=str(folder),
             hint="free some space or choose another --data-folder",
         )

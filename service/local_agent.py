@@ -106,6 +106,8 @@ class LocalAgent:
     def _why(self, ended: ChildProcess) -> str:
         code = ended.exit_code
         ended.stop()  # its group too, which may hold the other end of what is relayed
+        if code is not None and code < 0:
+            return f"killed by signal {-code}"  # before it could say why: its last line is of something else
         said = self._relay.last_line() if self._relay else ""
         return said.removeprefix("agent: ") or f"exit code {code}"
 

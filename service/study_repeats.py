@@ -61,6 +61,9 @@ class StudyRepeats:
         rows = Trials(session).of_study(self.study_id)
         answers = Trials(session).study_measurements(self.study_id)
         repeated = {each.trial_id for each in answers if each.round == ROUND}
+        # Of more trials than there were, others would be chosen, beside those that were repeated already.
+        if len(repeated) >= wanted:
+            return None
         chosen = spread_evenly([row for row in rows if _is_repeatable(row)], wanted)
         return next((row for row in chosen if row.id not in repeated), None)
 

@@ -17,7 +17,7 @@ from service.measurement_report import measurement_report
 from service.parts import Parts
 from service.store.agents import Devices
 from service.store.jobs import LEASED, Jobs
-from service.store.requests import CANCELLED, WAITING, MeasurementRequests
+from service.store.requests import CANCELLED, RUNNING, WAITING, MeasurementRequests
 from service.store.rows import DeviceRow, MeasurementRequestRow
 from service.store.trials import Candidates
 from service.study_file import Target
@@ -115,7 +115,7 @@ def _shown(session: Session, parts: Parts, row: MeasurementRequestRow) -> Measur
 def _step(session: Session, row: MeasurementRequestRow) -> str:
     if row.state == WAITING:
         return "calibrating the device with the sentinel" if row.calibration_id is None else "building"
-    if row.job_id is None:
+    if row.job_id is None or row.state != RUNNING:
         return row.state
     job = Jobs(session).get(row.job_id)
     return "measuring" if job.state == LEASED else f"waiting for the device {job.detail}".strip()

@@ -1,5 +1,9 @@
 """What every connection must do: one suite, run over each implementation."""
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -65,6 +69,28 @@ def assert_gone(pid: int) -> None:
     while status.exists() and ") Z" not in status.read_text():
         assert time.monotonic() < deadline_s
         time.sleep(0.02)
+
+
+BEATING = """
+import threading
+from devices.connection import Limits
+from devices.local import LocalConnection
+beat = "echo started >&2; for i in $(seq 30); do echo beat; sleep 0.1; done"
+limits = Limits(deadline_s=60.0, silence_s=1.0)
+print("watching", flush=True)
+print(LocalConnection().run(["sh", "-c", beat], limits, threading.Event()).ending.value)
+"""
+
+
+def test_a_command_is_not_blamed_for_a_pause_of_the_one_that_watches_it() -> None:
+    with subprocess.Popen([sys.executable, "-c", BEATING], stdout=subprocess.PIPE, text=True) as watcher:
+        assert watcher.stdout is not None
+        assert watcher.stdout.readline() == "watching\n"
+        time.sleep(0.5)
+        os.kill(watcher.pid, signal.SIGSTOP)
+        time.sleep(2.0)
+        os.kill(watcher.pid, signal.SIGCONT)
+        assert watcher.stdout.read().strip() == "exited"
 
 
 def test_a_command_ends_when_asked_to_stop(connection: Connection) -> None:

@@ -102,6 +102,12 @@ def test_a_layout_takes_the_first_options_and_the_nearest_embedding_ratio() -> N
     assert scaled.blocks[2].mixer == GroupQueryAttention(7, 1, 64)
 
 
+def test_an_embedding_ratio_out_of_reach_is_refused_with_what_can_be_had() -> None:
+    space = free_space("CCACCA", 32768)
+    with pytest.raises(InfeasibleSpace, match=r"embedding_ratio = 0.9: CCACCA reaches 0\.1\d+ to 0\.5\d+"):
+        scale_layout("CCACCA", space, SIXTY_MILLION, embedding_ratio=0.9)
+
+
 def test_without_an_embedding_ratio_the_ffns_come_near_their_usual_width() -> None:
     scaled = scale_layout(LFM2, a_space(), SIXTY_MILLION)
     assert scaled.blocks[0].ffn.width / scaled.hidden_size == pytest.approx(3.5, rel=0.15)

@@ -1,5 +1,7 @@
 """The agent that the service starts: started again when it ends, given up with a reason when that is of no use."""
 
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -46,3 +48,15 @@ def test_the_agents_trouble_is_told_by_the_health_check_the_pages_and_the_study(
             for page in ("/", "/studies/small"):
                 assert "can&#39;t run: no &lt;sh&gt;" in http.get(page).text
         assert client.study("small").progress["message"] == running.parts.agent_news.trouble
+
+
+def test_an_agent_that_was_killed_is_not_said_to_have_ended_for_what_it_said_last(tmp_path: Path) -> None:
+    news = AgentNews()
+    agent = LocalAgent(Settings(data_folder=tmp_path), "http://127.0.0.1:9", news, pauses_s=(0.0, 0.0))
+    agent.start()
+    assert agent.pid is not None
+    os.kill(agent.pid, signal.SIGKILL)
+    try:
+        watch_until(agent, news, "killed by signal 9")
+    finally:
+        agent.stop()

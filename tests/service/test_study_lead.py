@@ -98,6 +98,16 @@ def test_a_layout_that_is_enqueued_while_a_study_repeats_is_measured(tmp_path: P
         assert len(jobs_of(running, "small", 1)) == 2
 
 
+def test_a_layout_that_is_enqueued_after_the_repeats_orders_no_more_of_them(tmp_path: Path) -> None:
+    with a_finished_study(tmp_path, trials=3) as (running, client):
+        client.repeat("small", 2)
+        serve_until_finished(running, client, "small")
+        client.enqueue("small", ["CACACA"])
+        serve_until_finished(running, client, "small")
+        assert client.trials("small")[-1].state == "measured"
+        assert len(jobs_of(running, "small", 1)) == 2
+
+
 def test_a_study_that_was_cancelled_in_the_meantime_is_not_moved_on(tmp_path: Path) -> None:
     with a_service(tmp_path) as running, running.client() as client:
         study = client.submit_study(a_small_study())
