@@ -100,7 +100,8 @@ def cancel(
     """Stop a study; what was measured stays."""
     with Client(service_url(url, data_folder)) as client:
         study = client.cancel_study(name)
-    _print_study(study, json, f"{study.name}: {study.state}")
+    ended_before = "" if study.state == "cancelled" else " (it had ended already)"
+    _print_study(study, json, f"{study.name}: {study.state}{ended_before}")
 
 
 @app.command()
