@@ -104,12 +104,13 @@ class _Watch:
         with selectors.DefaultSelector() as selector:
             for stream in self._streams:
                 selector.register(stream, selectors.EVENT_READ)
+            now_s = time.monotonic()
             while selector.get_map():
-                looked_s = time.monotonic()
                 for key, _ in selector.select(_POLL_S):
                     self._take(selector, key)
-                self._forgive_own_pause(time.monotonic() - looked_s)
-                if ending := self._reason_to_end():
+                looked_s, now_s = now_s, time.monotonic()
+                self._forgive_own_pause(looked_s, now_s)
+                if ending := self._reason_to_end(now_s):
                     return ending
         return Ending.EXITED
 
@@ -121,14 +122,13 @@ class _Watch:
         self._heard_s = time.monotonic()
         self._read[key.fileobj] += chunk  # type: ignore[index]
 
-    def _forgive_own_pause(self, took_s: float) -> None:
+    def _forgive_own_pause(self, looked_s: float, now_s: float) -> None:
         """Count no time against the command in which this process was stopped itself."""
-        if took_s > _OWN_PAUSE_S:
-            self._started_s += took_s
-            self._heard_s = time.monotonic()
+        if now_s - looked_s > _OWN_PAUSE_S:
+            self._started_s += now_s - looked_s
+            self._heard_s = now_s
 
-    def _reason_to_end(self) -> Ending | None:
-        now_s = time.monotonic()
+    def _reason_to_end(self, now_s: float) -> Ending | None:
         if self._stop.is_set():
             return Ending.STOPPED
         if now_s - self._started_s > self._limits.deadline_s:

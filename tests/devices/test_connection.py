@@ -75,8 +75,8 @@ BEATING = """
 import threading
 from devices.connection import Limits
 from devices.local import LocalConnection
-beat = "echo started >&2; for i in $(seq 30); do echo beat; sleep 0.1; done"
-limits = Limits(deadline_s=60.0, silence_s=1.0)
+beat = "echo started >&2; for i in $(seq 70); do echo beat; sleep 0.1; done"
+limits = Limits(deadline_s=60.0, silence_s=2.0)
 print("watching", flush=True)
 print(LocalConnection().run(["sh", "-c", beat], limits, threading.Event()).ending.value)
 """
@@ -88,7 +88,7 @@ def test_a_command_is_not_blamed_for_a_pause_of_the_one_that_watches_it() -> Non
         assert watcher.stdout.readline() == "watching\n"
         time.sleep(0.5)
         os.kill(watcher.pid, signal.SIGSTOP)
-        time.sleep(2.0)
+        time.sleep(4.0)
         os.kill(watcher.pid, signal.SIGCONT)
         assert watcher.stdout.read().strip() == "exited"
 
