@@ -30,6 +30,11 @@ def front_trials(report: StudyReport) -> tuple[TrialRow, ...]:
     return tuple(sorted(on_front, key=lambda trial: _place(trial, columns)))
 
 
+def closest_miss(report: StudyReport) -> TrialRow | None:
+    """The least violating candidate of a study in which none meets the constraints; None where one does."""
+    return next((trial for trial in measured_trials(report) if trial.closest), None)
+
+
 def knee_trial(report: StudyReport) -> TrialRow | None:
     """The front's knee, if the study has one."""
     return next((trial for trial in front_trials(report) if trial.knee), None)

@@ -3,6 +3,7 @@
 import statistics
 
 from reports.choosing import (
+    closest_miss,
     failed_trials,
     front_trials,
     knee_trial,
@@ -23,6 +24,7 @@ def findings(report: StudyReport) -> tuple[str, ...]:
         return (f"No candidate has been measured yet; {report.requested_trials} were asked for.",)
     sentences = (
         _counts(report),
+        constraints_missed(report),
         _crowding(report),
         _knee(report),
         _resolution(report),
@@ -47,6 +49,17 @@ def _counts(report: StudyReport) -> str:
         f"{_plural(measured, 'candidate')} {'was' if measured == 1 else 'were'} measured on "
         f"{_devices(report)}, and {front} of them {'is' if front == 1 else 'are'} on the Pareto front of "
         f"{_plural(objectives, 'objective')}{losses if failed else ''}."
+    )
+
+
+def constraints_missed(report: StudyReport) -> str:
+    """Say that no candidate meets the constraints, and how near the nearest came; "" where one does."""
+    closest = closest_miss(report)
+    if closest is None:
+        return ""
+    return (
+        f"None of them meets the constraints ({_join(list(report.constraints))}), so the front is empty; "
+        f"the closest is {_name(closest)}: {_join(list(closest.violations))}."
     )
 
 

@@ -57,6 +57,7 @@ class BlockRow:
 class TrialRow:
     """One trial or reference, with every value that is known of it so far.
 
+    `closest` marks the least violating trials of a study in which none meets the constraints.
     `detail` is the reason of a failure in one line, `log_excerpt` the last lines of its log.
     `href` leads to the trial's own page, "" where there is none.
     """
@@ -76,6 +77,7 @@ class TrialRow:
     recall_pattern: str
     cells: Mapping[str, Cell] = field(default_factory=dict)
     violations: tuple[str, ...] = ()
+    closest: bool = False
     outcome: str = ""
     detail: str = ""
     href: str = ""

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from reports.choosing import front_trials, objective_columns
 from reports.comparison import ReferenceComparison, compare_references
+from reports.findings import constraints_missed
 from reports.number_text import (
     NOTHING,
     band_text,
@@ -41,8 +42,13 @@ SPARKS = "▁▂▃▄▅▆▇█"
 
 
 def front_table(report: StudyReport) -> RenderableType:
-    """The Pareto front: layout, embedding ratio, effective parameters, every objective with its spread."""
+    """The Pareto front: layout, embedding ratio, effective parameters, every objective with its spread.
+
+    Where no candidate meets the constraints there is none, and a sentence says so.
+    """
     trials, columns = front_trials(report), objective_columns(report)
+    if missed := constraints_missed(report):
+        return Text(missed, style="bold")
     return _ByWidth(
         columns,
         lambda wide: _trial_table(trials, columns, FRONT_TITLE, wide),

@@ -13,7 +13,7 @@ from reports.choosing import (
 )
 from reports.comparison import ReferenceComparison, compare_references
 from reports.drawing import LayoutDrawing, draw_layout, widest_ffn
-from reports.findings import findings, question
+from reports.findings import constraints_missed, findings, question
 from reports.ranges import ObjectiveRange, goodness_within, objective_ranges
 from reports.rows import MetricColumn, RepeatRow, StudyReport, TrialRow
 
@@ -25,6 +25,7 @@ class StudyView:
     report: StudyReport
     question: str
     findings: tuple[str, ...]
+    constraints_missed: str
     objectives: tuple[MetricColumn, ...]
     proxies: tuple[MetricColumn, ...]
     front: tuple[TrialRow, ...]
@@ -54,6 +55,7 @@ def view_of(report: StudyReport) -> StudyView:
         report=report,
         question=question(report),
         findings=findings(report),
+        constraints_missed=constraints_missed(report),
         objectives=objective_columns(report),
         proxies=tuple(column for column in report.columns if column.is_proxy),
         front=front_trials(report),

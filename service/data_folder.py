@@ -100,6 +100,17 @@ def find_running(folder: Path, settle_s: float = 3.0) -> RunningService | None:
     return None
 
 
+def full_disk(folder: Path) -> str:
+    """Say in a line that nothing can be stored for want of room; "" while there is some."""
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes >= MINIMUM_FREE_BYTES_LATER:
+        return ""
+    return (
+        f"the disk of {folder} is full ({free_bytes / 1024**2:.1f} MB free): what is measured waits to be stored; "
+        "free some space"
+    )
+
+
 def prepare(folder: Path) -> None:
     """Create the folder; raise StartRefused or StorageFull in one line where that can't work."""
     try:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from service.agent_news import AgentNews
 from service.bell import Bell
+from service.data_folder import full_disk
 from service.measured_cache import MeasuredCache
 from service.migrations.upgrade import upgrade
 from service.settings import Settings
@@ -21,6 +22,11 @@ class Parts:
     bell: Bell
     measured: MeasuredCache
     agent_news: AgentNews = field(default_factory=AgentNews)
+
+    @property
+    def trouble(self) -> str:
+        """What keeps all work from going on, in a line; "" while all is well."""
+        return full_disk(self.settings.data_folder) or self.agent_news.trouble
 
 
 def open_parts(settings: Settings) -> Parts:

@@ -29,6 +29,7 @@ def trial_row(rows: StudyRows, stored: StoredTrial, front: StudyFront, log_excer
         label=stored.label,
         state=stored.state,
         on_front=stored.number in front.numbers,
+        closest=stored.number in front.closest,
         knee=stored.number == front.knee,
         cells=cells_of(observed),
         violations=_violations(rows.definition, observed),

@@ -37,8 +37,16 @@ def progress_of(rows: StudyRows) -> ProgressRow:
         seconds_left_high=left.high if left else None,
         last_finished=_last_finished(rows, front),
         columns=columns_of(rows.definition),
-        message=rows.study.detail,
+        message=rows.study.detail or _none_meets_the_constraints(rows, front),
     )
+
+
+def _none_meets_the_constraints(rows: StudyRows, front: StudyFront) -> str:
+    closest = next((row for row in rows.trials if row.number in front.closest), None)
+    if closest is None:
+        return ""
+    missed = trial_row(rows, closest, front).violations
+    return f"no candidate meets the constraints so far; the closest is #{closest.number}: {'; '.join(missed)}"
 
 
 def _last_finished(rows: StudyRows, front: StudyFront) -> ReportTrial | None:

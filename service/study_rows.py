@@ -30,11 +30,11 @@ from service.time_worked import Span, seconds_worked
 
 @dataclass(frozen=True)
 class StudyFront:
-    """The trials on the front by their numbers; not feasible: the least violating ones."""
+    """The trials on the front by their numbers; `closest` are the least violating ones where none is feasible."""
 
     numbers: tuple[int, ...]
     knee: int | None
-    feasible: bool
+    closest: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,10 @@ def front_of(rows: Sequence[TrialRow], definition: StudyDefinition) -> StudyFron
     points = [point for _, point, _ in measured]
     front = constrained_front(points, directions, [violation for _, _, violation in measured])
     numbers = tuple(measured[index][0].number for index in front.indices)
-    balanced = knee([points[index] for index in front.indices], directions) if front.feasible else None
-    return StudyFront(numbers, None if balanced is None else numbers[balanced], front.feasible)
+    if not front.feasible:
+        return StudyFront((), None, numbers)
+    balanced = knee([points[index] for index in front.indices], directions)
+    return StudyFront(numbers, None if balanced is None else numbers[balanced])
 
 
 def _targets(session: Session, study_id: str) -> list[tuple[str, tuple[DeviceRow, str | None]]]:

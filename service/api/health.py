@@ -15,7 +15,7 @@ def healthz(parts: ServiceParts) -> Health:
     """Answer if the database does."""
     with parts.database.read() as session:
         session.execute(text("SELECT 1"))
-    return Health(status="ok", agent_trouble=parts.agent_news.trouble)
+    return Health(status="ok", trouble=parts.trouble)
 
 
 @router.get("/version")

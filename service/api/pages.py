@@ -28,7 +28,7 @@ def index(parts: ServiceParts) -> HTMLResponse:
     with parts.database.read() as session:
         studies = tuple(_study_line(session, row) for row in Studies(session).all())
     devices = tuple(_device_line(each) for each in list_devices(parts))
-    return HTMLResponse(render_index(studies, devices, PageUrls(page="/"), parts.agent_news.trouble))
+    return HTMLResponse(render_index(studies, devices, PageUrls(page="/"), parts.trouble))
 
 
 @router.get("/studies/{name}")
@@ -36,7 +36,7 @@ def study_page(name: StudyKey, parts: ServiceParts) -> HTMLResponse:
     """Show a study as it is now; the page refreshes itself."""
     with parts.database.read() as session:
         report = study_report(session, parts.measured, name, with_details=False)
-    return HTMLResponse(render_study_page(report, _urls(report.name), parts.agent_news.trouble))
+    return HTMLResponse(render_study_page(report, _urls(report.name), parts.trouble))
 
 
 @router.get("/studies/{name}/trials/{number}")

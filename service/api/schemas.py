@@ -306,7 +306,7 @@ class VersionOut(Answer):
 
 
 class Health(Answer):
-    """Whether the service works, and what is wrong with the agent that it runs itself ("" while all is well)."""
+    """Whether the service works, and what keeps work from going on, such as a full disk ("" while all is well)."""
 
     status: str
-    agent_trouble: str = ""
+    trouble: str = ""

@@ -77,7 +77,7 @@ def list_studies(parts: ServiceParts) -> list[StudyOut]:
 def read(name: StudyKey, parts: ServiceParts) -> StudyOut:
     """Read a study and its progress."""
     with parts.database.read() as session:
-        return _shown(session, Studies(session).find(name), parts.agent_news.trouble)
+        return _shown(session, Studies(session).find(name), parts.trouble)
 
 
 @router.post("/{name}/cancel")
@@ -203,10 +203,10 @@ def _known_candidates(given: CandidatesGiven, definition: StudyDefinition) -> li
     ]
 
 
-def _shown(session: Session, row: StudyRow, agent_trouble: str = "") -> StudyOut:
+def _shown(session: Session, row: StudyRow, trouble: str = "") -> StudyOut:
     progress = progress_of(read_rows(session, row.id))
-    if agent_trouble and row.state in studies.ACTIVE:
-        progress = replace(progress, message=agent_trouble)
+    if trouble and row.state in studies.ACTIVE:
+        progress = replace(progress, message=trouble)
     return StudyOut(
         id=row.id,
         name=row.name,

@@ -61,11 +61,11 @@ def read_front(name: StudyKey, parts: ServiceParts) -> FrontOut:
                 ObjectiveOut(name=each.name, unit=each.metric.unit, direction=each.direction)
                 for each in definition.objectives
             ],
-            feasible=front.feasible,
+            feasible=bool(front.numbers),
             knee=front.knee,
             reference_point=study.reference_point,
             hypervolume=volumes[-1] if volumes else None,
-            trials=[_shown(session, row) for row in rows if row.number in front.numbers],
+            trials=[_shown(session, row) for row in rows if row.number in front.numbers + front.closest],
         )
 
 

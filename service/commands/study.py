@@ -88,7 +88,8 @@ def show(
     progress = study.progress
     done, requested = progress["trials_done"], progress["requested_trials"]
     failed = f", {progress['trials_failed']} failed" if progress["trials_failed"] else ""
-    detail = f" ({study.detail})" if study.detail else ""
+    message = progress["message"]
+    detail = f" ({message})" if message else ""
     typer.echo(f"{study.name}: {study.state}, {done} of {requested} trials{failed}{detail}")
     Console().print(front_table(report_from_dict(report)))
 

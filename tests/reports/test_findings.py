@@ -19,6 +19,16 @@ def test_a_crowded_front_is_called_weak_evidence() -> None:
     assert not any("weak evidence" in sentence for sentence in findings(a_report()))
 
 
+def test_constraints_that_none_meets_are_told_with_the_closest_candidate() -> None:
+    closest = a_trial(1, "CCA", closest=True, violations=("peak_rss_mb@laptop 111.8 > 100 MB",))
+    missed = a_report(0, trials=(a_trial(0), closest), constraints=("peak_rss_mb@laptop <= 100",))
+    assert findings(missed)[1] == (
+        "None of them meets the constraints (peak_rss_mb@laptop <= 100), so the front is empty; "
+        f"the closest is #1 (CCA, width {closest.hidden_size}): peak_rss_mb@laptop 111.8 > 100 MB."
+    )
+    assert not any("constraints" in sentence for sentence in findings(a_report()))
+
+
 def test_a_study_without_measurements_says_so_and_nothing_else() -> None:
     assert findings(an_empty_report()) == ("No candidate has been measured yet; 36 were asked for.",)
 

@@ -79,6 +79,13 @@ def test_the_front_table_shows_layout_ratio_parameters_and_every_spread() -> Non
     assert line.count("±") == 5
 
 
+def test_without_a_front_the_table_gives_way_to_the_reason() -> None:
+    missed = (a_trial(0, closest=True, violations=("peak_rss_mb@laptop 111.8 > 100 MB",)),)
+    shown = _printed(front_table(a_report(0, trials=missed, constraints=("peak_rss_mb@laptop <= 100",))))
+    assert "None of them meets the constraints" in shown
+    assert "Embedding" not in shown
+
+
 def test_in_80_columns_every_layout_of_the_front_stands_in_one_line_under_short_titles() -> None:
     report = a_report()
     lines = _printed(front_table(report), 80).splitlines()

@@ -44,10 +44,18 @@ def test_the_agents_trouble_is_told_by_the_health_check_the_pages_and_the_study(
         client.submit_study(a_small_study())
         running.parts.agent_news.trouble = "the agent of this machine can't run: no <sh>"
         with httpx2.Client(base_url=running.url, trust_env=False) as http:
-            assert http.get("/api/v1/healthz").json()["agent_trouble"] == running.parts.agent_news.trouble
+            assert http.get("/api/v1/healthz").json()["trouble"] == running.parts.agent_news.trouble
             for page in ("/", "/studies/small"):
                 assert "can&#39;t run: no &lt;sh&gt;" in http.get(page).text
         assert client.study("small").progress["message"] == running.parts.agent_news.trouble
+
+
+def test_a_full_disk_is_told_there_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with a_service(tmp_path) as running, running.client() as client:
+        client.submit_study(a_small_study())
+        assert client.study("small").progress["message"] == ""
+        monkeypatch.setattr("service.data_folder.MINIMUM_FREE_BYTES_LATER", 2**80)
+        assert f"the disk of {tmp_path} is full" in client.study("small").progress["message"]
 
 
 def test_an_agent_that_was_killed_is_not_said_to_have_ended_for_what_it_said_last(tmp_path: Path) -> None:

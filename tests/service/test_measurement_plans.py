@@ -12,9 +12,11 @@ from devices.outcome import Measured, WrongOutput
 from devices.plan import MeasurementPlan, SentinelReference, Workload
 from devices.readiness import Thresholds
 from operators.architecture import Architecture, Block, SwiGLU
+from operators.cost import weight_bytes
 from operators.mixers.short_conv import ShortConv
 from operators.mixers.sliding_window_attention import CACHE_SLACK_TOKENS, SlidingWindowAttention
 from operators.precision import Precision
+from search.feasibility import RUNTIME_BYTES
 from service.measurement_plans import Calibration, Conditions, Lowered, candidate_plan, lower_model
 
 PRECISION = Precision(4, 32)
@@ -75,3 +77,15 @@ def test_a_graph_that_ignores_the_window_gives_a_wrong_output(
     plan = dataclasses.replace(plan, candidate=other.files, sentinel=other.files)
     outcome = measure(plan, local_bench(tmp_path, LENIENT), graphs.__getitem__)
     assert isinstance(outcome, expected), outcome
+
+
+def test_a_measured_candidate_needs_more_memory_than_the_least_that_a_study_file_may_allow(
+    tmp_path: Path,
+) -> None:
+    plan, lowered = planned(windowed(64))
+    graphs = {lowered.files.graph_sha256: lowered.graph.onnx_bytes}
+    outcome = measure(
+        dataclasses.replace(plan, sentinel=lowered.files), local_bench(tmp_path, LENIENT), graphs.__getitem__
+    )
+    assert isinstance(outcome, Measured), outcome
+    assert outcome.memory.peak_rss_bytes > RUNTIME_BYTES + weight_bytes(windowed(64), PRECISION)

@@ -76,6 +76,25 @@ def test_the_report_and_the_pages_show_the_study(
         assert httpx2.get(finished[0].url + path, trust_env=False).status_code == 200, path
 
 
+def test_a_study_in_which_none_meets_the_constraints_says_so_everywhere_and_has_no_front(
+    tmp_path: Path,
+) -> None:
+    strict = a_small_study().replace("peak_rss_mb@laptop <= 110", "peak_rss_mb@laptop <= 60")
+    with a_service(tmp_path, with_loop=True) as running, running.client() as client:
+        with SimulatedWorker(running.url):
+            client.submit_study(strict)
+            assert wait_for_end(client, "small") == "finished"
+        front, progress = client.front("small"), client.study("small").progress
+        page = httpx2.get(f"{running.url}/studies/small", trust_env=False).text
+        report = report_from_dict(client.report("small"))
+    (closest,) = front.trials
+    assert not front.feasible
+    assert progress["front_size"] == 0
+    assert f"the closest is #{closest.number}: peak_rss_mb@laptop" in progress["message"]
+    assert not any(trial.on_front for trial in report.trials)
+    assert "None of them meets the constraints (peak_rss_mb@laptop &lt;= 60), so the front is empty" in page
+
+
 def test_a_candidate_that_runs_out_of_memory_is_a_failed_trial_and_the_study_goes_on(tmp_path: Path) -> None:
     with a_service(tmp_path, with_loop=True) as running, running.client() as client:
         run_study(running, a_small_study(), failing_jobs=frozenset({4}))
