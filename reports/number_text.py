@@ -27,17 +27,22 @@ def interval_text(cell: Cell | None, column: MetricColumn) -> str:
 
 
 def spread_text(cell: Cell | None, column: MetricColumn) -> str:
-    """Half the interval as "± 0.12", "" where no interval is known."""
-    if cell is None or cell.low is None or cell.high is None:
-        return ""
-    return f"± {value_text((cell.high - cell.low) / 2, column.digits)}"
+    """The farther end of the interval as "± 0.12", "" where no interval is known."""
+    distance = _farther_end(cell) if cell is not None else None
+    return "" if distance is None else f"± {value_text(distance, column.digits)}"
 
 
 def relative_half_width(cell: Cell) -> float | None:
-    """Half the interval over the value, None where that says nothing."""
-    if cell.low is None or cell.high is None or not cell.value:
+    """The farther end of the interval over the value, None where that says nothing."""
+    distance = _farther_end(cell)
+    return None if distance is None or not cell.value else abs(distance / cell.value)
+
+
+def _farther_end(cell: Cell) -> float | None:
+    """How far the interval reaches on its longer side, so that a lopsided one is never made to look narrower."""
+    if cell.low is None or cell.high is None:
         return None
-    return abs((cell.high - cell.low) / 2 / cell.value)
+    return max(cell.high - cell.value, cell.value - cell.low)
 
 
 def percent_text(share: float | None, digits: int = 0) -> str:

@@ -44,7 +44,7 @@ def short_title(column: MetricColumn) -> str:
 
 def caption(columns: tuple[MetricColumn, ...]) -> str:
     """What the marks beside a candidate's values mean."""
-    text = "◆ the knee; ± half of the 95 % interval; times are paired medians (p50)"
+    text = "◆ the knee; ± the 95 % interval's longer side; times are paired medians (p50)"
     shared = ", ".join(short_title(column) for column in columns if column.error_is_shared)
     return (
         f"{text};\n± of {shared}: a range of published exponents, which moves all alike" if shared else text

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from service.data_folder import full_disk
 from service.errors import StorageFull
 from service.migrations.upgrade import upgrade
 from service.store.agents import Agents
@@ -32,3 +33,10 @@ def test_a_full_disk_is_storage_full_and_loses_nothing(nearly_full: Database) ->
             Candidates(session).keep(f"{number:064}", "C" * 100, {"simulated": "x" * 1000})
     with nearly_full.read() as session:
         assert [agent.name for agent in Agents(session).all()] == ["kept"]
+
+
+def test_a_file_system_without_room_is_said_to_be_full(tmp_path: Path) -> None:
+    assert full_disk(Path("/proc")) == (
+        "the disk of /proc is full (0.0 MB free): what is measured waits to be stored; free some space"
+    )
+    assert full_disk(tmp_path) == ""

@@ -30,6 +30,7 @@ def test_a_value_has_fixed_digits_and_thin_spaces(value: float | None, digits: i
 def test_an_interval_is_shown_only_where_it_is_known() -> None:
     assert interval_text(Cell(10.0, 9.8, 10.2), TPOT) == "9.80–10.20"
     assert spread_text(Cell(10.0, 9.8, 10.2), TPOT) == "± 0.20"
+    assert spread_text(Cell(10.0, 9.5, 10.2), TPOT) == spread_text(Cell(10.0, 9.8, 10.5), TPOT) == "± 0.50"
     assert interval_text(Cell(10.0), TPOT) == spread_text(None, TPOT) == ""
 
 

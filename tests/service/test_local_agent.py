@@ -50,14 +50,6 @@ def test_the_agents_trouble_is_told_by_the_health_check_the_pages_and_the_study(
         assert client.study("small").progress["message"] == running.parts.agent_news.trouble
 
 
-def test_a_full_disk_is_told_there_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with a_service(tmp_path) as running, running.client() as client:
-        client.submit_study(a_small_study())
-        assert client.study("small").progress["message"] == ""
-        monkeypatch.setattr("service.data_folder.MINIMUM_FREE_BYTES_LATER", 2**80)
-        assert f"the disk of {tmp_path} is full" in client.study("small").progress["message"]
-
-
 def test_an_agent_that_was_killed_is_not_said_to_have_ended_for_what_it_said_last(tmp_path: Path) -> None:
     news = AgentNews()
     agent = LocalAgent(Settings(data_folder=tmp_path), "http://127.0.0.1:9", news, pauses_s=(0.0, 0.0))
