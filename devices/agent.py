@@ -100,7 +100,9 @@ class _Agent:
                 self._step()
                 pause_s = _FIRST_PAUSE_S
             except ServiceAway as away:
-                log.warning("the service is away, next try in %.1f s: %s", pause_s, away)
+                log.warning(
+                    "the service is away or can't store anything, next try in %.1f s: %s", pause_s, away
+                )
                 self._stop.wait(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             except ServiceRefused as refusal:

@@ -96,10 +96,6 @@ class _Timing:
     def decode(self) -> PhaseSamples:
         return PhaseSamples(self.decode_processes)
 
-    @property
-    def half_width(self) -> float:
-        return max(summarise(self.prefill).ratio_half_width, summarise(self.decode).ratio_half_width)
-
 
 class _Measurement:
     def __init__(
@@ -222,34 +218,40 @@ class _Measurement:
 
     def _time_until_precise(self) -> _Timing:
         timing = _Timing()
-        while (prefills := self._prefills_of_next_process(timing)) is not None:
-            timing = timing.plus(self._time_once(prefills, sentinel_loads_first=len(timing.runs) % 2 == 1))
+        while any(share := self._next_process(timing)):
+            timing = timing.plus(self._time_once(*share, sentinel_loads_first=len(timing.runs) % 2 == 1))
         return timing
 
-    def _prefills_of_next_process(self, timing: _Timing) -> int | None:
-        """Say how many prefills the next process times, 0 for decode alone; None if it is enough."""
+    def _next_process(self, timing: _Timing) -> tuple[int, int]:
+        """Say how many prefills and how many blocks of decode the next process times; none of both if it is enough."""
         protocol = self._plan.protocol
         if len(timing.prefill_processes) < protocol.minimum_processes:
-            return protocol.prefills_per_process
+            return protocol.prefills_per_process, protocol.blocks
         if len(timing.decode_processes) < protocol.decode_processes:
-            return 0
-        # In pairs: with an odd number one loading order would outweigh the other.
-        is_enough = len(timing.runs) % 2 == 0 and timing.half_width <= protocol.half_width_target
-        if is_enough or len(timing.prefill_processes) >= protocol.maximum_processes:
-            return None
-        return protocol.prefills_per_process
+            return 0, protocol.blocks
+        added = protocol.maximum_processes - protocol.minimum_processes
+        most_of_decode = max(protocol.minimum_processes, protocol.decode_processes) + added
+        needs_prefill = self._needs_more(timing.prefill, protocol.maximum_processes)
+        needs_decode = self._needs_more(timing.decode, most_of_decode)
+        return protocol.prefills_per_process * needs_prefill, protocol.blocks * needs_decode
 
-    def _time_once(self, prefills: int, sentinel_loads_first: bool) -> _Timing:
-        protocol = self._plan.protocol
+    def _needs_more(self, phase: PhaseSamples, most: int) -> bool:
+        """Tell whether a phase needs another process. In pairs: else one loading order would outweigh the other."""
+        count = len(phase.processes)
+        is_imprecise = summarise(phase).ratio_half_width > self._plan.protocol.half_width_target
+        return count < most and (count % 2 == 1 or is_imprecise)
+
+    def _time_once(self, prefills: int, blocks: int, sentinel_loads_first: bool) -> _Timing:
         run = self._run(
             lambda nonce: time_plan(
-                nonce, self._setting, self._candidate, self._sentinel, prefills, sentinel_loads_first
+                nonce, self._setting, self._candidate, self._sentinel, prefills, blocks, sentinel_loads_first
             ),
             with_placed_pages,
         )
         try:
             prefill = _process_samples(run, "prefill", prefills, 1)
-            decode = _process_samples(run, "decode", protocol.blocks, protocol.decode_steps_per_block)
+            steps = self._plan.protocol.decode_steps_per_block
+            decode = _process_samples(run, "decode", blocks, steps)
         except PlanError as error:
             raise _Ended(RunnerFault(f"unusable samples: {error}", run.log)) from error
         return _Timing(prefill, decode, (run,))

@@ -177,9 +177,9 @@ class Protocol:
     """How much evidence is gathered, and what it may cost.
 
     Fresh processes are added from `minimum_processes` until the relative half-width of the 95 %
-    interval of both paired medians is at most `half_width_target`, or `maximum_processes` is reached.
-    Decode differs more between processes and costs less than prefill: processes that time decode alone
-    make up the number to `decode_processes`.
+    interval of both paired medians is at most `half_width_target`, or `maximum_processes` is reached; those
+    that are added time only the phase that needs it. Decode differs more between processes and costs less than
+    prefill: processes that time decode alone make up the number to `decode_processes`, before any are added.
     `deadline_s` bounds each process by itself.
     """
 

@@ -56,13 +56,14 @@ def time_plan(
     candidate: PlacedModel,
     sentinel: PlacedModel,
     prefills: int,
+    blocks: int,
     sentinel_loads_first: bool,
 ) -> str:
-    """Return the plan that times candidate and sentinel in turn, decode alone if there are no `prefills`."""
+    """Return the plan that times candidate and sentinel in turn; a phase of which none are asked is left out."""
     protocol = setting.protocol
     lines = [
         f"prefills {prefills}",
-        f"blocks {protocol.blocks}",
+        f"blocks {blocks}",
         f"steps {protocol.decode_steps_per_block}",
         f"sentinel_loads_first {int(sentinel_loads_first)}",
         *_model_lines([candidate, sentinel]),

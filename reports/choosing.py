@@ -30,6 +30,11 @@ def front_trials(report: StudyReport) -> tuple[TrialRow, ...]:
     return tuple(sorted(on_front, key=lambda trial: _place(trial, columns)))
 
 
+def outside_trials(report: StudyReport) -> tuple[TrialRow, ...]:
+    """The measured candidates that miss a constraint: they can't be on the front, whatever their values."""
+    return tuple(trial for trial in measured_trials(report) if trial.violations)
+
+
 def closest_miss(report: StudyReport) -> TrialRow | None:
     """The least violating candidate of a study in which none meets the constraints; None where one does."""
     return next((trial for trial in measured_trials(report) if trial.closest), None)

@@ -53,7 +53,8 @@ def _compare(reference: TrialRow, report: StudyReport) -> ReferenceComparison:
     columns = objective_columns(report)
     nearest = _nearest(reference, front_trials(report), columns, _ranges(report, columns))
     differences = () if nearest is None else _differences(nearest, reference, columns)
-    beaten_by = tuple(trial for trial in measured_trials(report) if dominates(trial, reference, columns))
+    allowed = (trial for trial in measured_trials(report) if not trial.violations)
+    beaten_by = tuple(trial for trial in allowed if dominates(trial, reference, columns))
     return ReferenceComparison(reference, nearest, differences, beaten_by)
 
 

@@ -9,6 +9,7 @@ from reports.choosing import (
     knee_trial,
     measured_trials,
     objective_columns,
+    outside_trials,
 )
 from reports.comparison import ReferenceComparison, compare_references
 from reports.number_text import cell_text, percent_text, relative_half_width, spread_text, value_text
@@ -45,22 +46,29 @@ def _counts(report: StudyReport) -> str:
     measured, failed = len(measured_trials(report)), len(failed_trials(report))
     objectives, front = len(objective_columns(report)), len(front_trials(report))
     losses = f"; {_plural(failed, 'measurement')} failed and {'is' if failed == 1 else 'are'} listed below"
+    on_front = (
+        f", and {front} of them {'is' if front == 1 else 'are'} on the Pareto front of "
+        f"{_plural(objectives, 'objective')}"
+    )
     return (
         f"{_plural(measured, 'candidate')} {'was' if measured == 1 else 'were'} measured on "
-        f"{_devices(report)}, and {front} of them {'is' if front == 1 else 'are'} on the Pareto front of "
-        f"{_plural(objectives, 'objective')}{losses if failed else ''}."
+        f"{_devices(report)}{on_front if front else ''}{losses if failed else ''}."
     )
 
 
 def constraints_missed(report: StudyReport) -> str:
-    """Say that no candidate meets the constraints, and how near the nearest came; "" where one does."""
-    closest = closest_miss(report)
-    if closest is None:
+    """Say how many candidates miss the constraints, and how near the nearest came where all do; "" where none does."""
+    outside, closest = len(outside_trials(report)), closest_miss(report)
+    asked = _join(list(report.constraints))
+    if closest is not None:
+        return (
+            f"None of them meets the constraints ({asked}), so the front is empty; "
+            f"the closest is {_name(closest)}: {_join(list(closest.violations))}."
+        )
+    if not outside:
         return ""
-    return (
-        f"None of them meets the constraints ({_join(list(report.constraints))}), so the front is empty; "
-        f"the closest is {_name(closest)}: {_join(list(closest.violations))}."
-    )
+    are = "is" if outside == 1 else "are"
+    return f"{outside} of them {are} outside the constraints ({asked}), so not on the front."
 
 
 def _crowding(report: StudyReport) -> str:

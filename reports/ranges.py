@@ -8,10 +8,10 @@ from reports.choosing import loss, measured_references, measured_trials, objecti
 from reports.number_text import cell_text
 from reports.rows import MetricColumn, StudyReport, TrialRow
 
-MarkKind = Literal["beaten", "front", "knee", "reference"]
+MarkKind = Literal["outside", "beaten", "front", "knee", "reference"]
 Goodness = Callable[[TrialRow, MetricColumn], float | None]
 # Later ones are drawn over earlier ones.
-DRAWING_ORDER: tuple[MarkKind, ...] = ("beaten", "front", "reference", "knee")
+DRAWING_ORDER: tuple[MarkKind, ...] = ("outside", "beaten", "front", "reference", "knee")
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,8 @@ def _kind(trial: TrialRow) -> MarkKind:
         return "reference"
     if trial.knee:
         return "knee"
+    if trial.violations:
+        return "outside"
     return "front" if trial.on_front else "beaten"
 
 

@@ -47,7 +47,7 @@ def front_table(report: StudyReport) -> RenderableType:
     Where no candidate meets the constraints there is none, and a sentence says so.
     """
     trials, columns = front_trials(report), objective_columns(report)
-    if missed := constraints_missed(report):
+    if not trials and (missed := constraints_missed(report)):
         return Text(missed, style="bold")
     return _ByWidth(
         columns,

@@ -10,6 +10,7 @@ from reports.choosing import (
     measured_references,
     measured_trials,
     objective_columns,
+    outside_trials,
 )
 from reports.comparison import ReferenceComparison, compare_references
 from reports.drawing import LayoutDrawing, draw_layout, widest_ffn
@@ -26,6 +27,7 @@ class StudyView:
     question: str
     findings: tuple[str, ...]
     constraints_missed: str
+    outside: tuple[TrialRow, ...]
     objectives: tuple[MetricColumn, ...]
     proxies: tuple[MetricColumn, ...]
     front: tuple[TrialRow, ...]
@@ -56,6 +58,7 @@ def view_of(report: StudyReport) -> StudyView:
         question=question(report),
         findings=findings(report),
         constraints_missed=constraints_missed(report),
+        outside=outside_trials(report),
         objectives=objective_columns(report),
         proxies=tuple(column for column in report.columns if column.is_proxy),
         front=front_trials(report),

@@ -11,6 +11,7 @@ from search.errors import MetricError
 Direction = Literal["minimize", "maximize"]
 
 BYTES_PER_MB = 1_000_000
+MOST_DIGITS = 12
 """Metrics that end in ``_mb`` count 10^6 bytes, as storage and phone vendors do."""
 
 
@@ -125,7 +126,7 @@ class Constraint:
         """Say in words how the constraint is violated, or None where it is met."""
         if self.violation(values) <= 0:
             return None
-        measured = f"{values[self.name]:.{self.metric.digits}f}"
+        measured = _told_apart(values[self.name], self.bound, self.metric.digits)
         opposite = ">" if self.relation == "<=" else "<"
         return f"{self.name} {measured} {opposite} {self.bound:g} {self.metric.unit}".rstrip()
 
@@ -169,6 +170,13 @@ def _refuse_wrong_target(metric: Metric, target: str | None) -> None:
 
 def _join_name(metric: Metric, target: str | None) -> str:
     return metric.name if target is None else f"{metric.name}@{target}"
+
+
+def _told_apart(value: float, bound: float, digits: int) -> str:
+    """Write a value with as many digits as it takes to differ from the bound that it misses."""
+    while round(value, digits) == bound and digits < MOST_DIGITS:
+        digits += 1
+    return f"{value:.{digits}f}"
 
 
 def _value_of(name: str, values: Mapping[str, float]) -> float:

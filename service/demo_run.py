@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from reports.choosing import measured_trials
+from reports.choosing import measured_references, measured_trials
 from reports.encoding import report_from_dict
 from reports.terminal import front_table, references_table, repeatability_table
 from service.api.schemas import StudyOut
@@ -98,7 +98,8 @@ def _show_end(client: Client, study: StudyOut, path: Path, console: Console) -> 
     report = report_from_dict(client.report(study.name))
     if measured_trials(report):
         console.print(front_table(report))
-        console.print(references_table(report))
+        if measured_references(report):
+            console.print(references_table(report))
     if report.repeatability:
         console.print(repeatability_table(report))
     path.parent.mkdir(parents=True, exist_ok=True)

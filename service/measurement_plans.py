@@ -197,7 +197,7 @@ def _protocol(architecture: Architecture, workload: Workload, processes: tuple[i
         profile="as-shipped",
         minimum_processes=processes[0],
         maximum_processes=processes[1],
-        blocks=24,
+        blocks=18,
         decode_steps_per_block=4,
         prefills_per_process=5,
         half_width_target=0.04,

@@ -37,16 +37,19 @@ def progress_of(rows: StudyRows) -> ProgressRow:
         seconds_left_high=left.high if left else None,
         last_finished=_last_finished(rows, front),
         columns=columns_of(rows.definition),
-        message=rows.study.detail or _none_meets_the_constraints(rows, front),
+        message=rows.study.detail or _outside_the_constraints(rows, front),
     )
 
 
-def _none_meets_the_constraints(rows: StudyRows, front: StudyFront) -> str:
-    closest = next((row for row in rows.trials if row.number in front.closest), None)
-    if closest is None:
-        return ""
-    missed = trial_row(rows, closest, front).violations
-    return f"no candidate meets the constraints so far; the closest is #{closest.number}: {'; '.join(missed)}"
+def _outside_the_constraints(rows: StudyRows, front: StudyFront) -> str:
+    shown = [trial_row(rows, row, front) for row in rows.trials if row.state == trials.MEASURED]
+    measured = [row for row in shown if row.kind != trials.REFERENCE]
+    outside = [row for row in measured if row.violations]
+    closest = next((row for row in outside if row.closest), None)
+    if closest is not None:
+        missed = "; ".join(closest.violations)
+        return f"none of {len(measured)} candidates meets the constraints; the closest is #{closest.number}: {missed}"
+    return f"{len(outside)} of {len(measured)} candidates are outside the constraints" if outside else ""
 
 
 def _last_finished(rows: StudyRows, front: StudyFront) -> ReportTrial | None:

@@ -757,6 +757,7 @@ static void run_time(void) {
         warm_up("prefill", prefill, models, 1, 250);
         time_blocks("prefill", prefill, models, plan.prefills, 1, 0);
     }
+    if (!plan.blocks) return;
     for (int m = 0; m < 2; m++) fill_states(&models[m], 1, 0);
     warm_up("decode", decode, models, 8, 500);
     time_blocks("decode", decode, models, plan.blocks, plan.steps, 1);

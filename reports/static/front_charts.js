@@ -2,6 +2,7 @@
 "use strict";
 
 Loopfront.COLOUR_BY_MIXER = "main_mixer";
+Loopfront.OUTSIDE = "Outside the constraints";
 Loopfront.REFERENCE_SYMBOLS = ["diamond", "triangle", "rect", "pin", "arrow"];
 
 Loopfront.pointOf = (trial, choice) => {
@@ -17,7 +18,7 @@ Loopfront.pointOf = (trial, choice) => {
   };
 };
 
-// The staircase of the two shown metrics alone: what could be had if nothing else mattered.
+// The staircase of the two shown metrics alone: what could be had within the constraints if nothing else mattered.
 Loopfront.staircase = (points, choice) => {
   if (!choice.x.direction || !choice.y.direction) return [];
   const sign = (metric) => (metric.direction === "minimize" ? 1 : -1);
@@ -73,7 +74,9 @@ Loopfront.scatterSeries = (report, choice, chosen, colours) => {
     .filter((p) => Number.isFinite(p.value[0]) && Number.isFinite(p.value[1]));
   const points = having(Loopfront.measured(report));
   const front = points.filter((point) => point.trial.on_front);
-  const others = points.filter((point) => !point.trial.on_front);
+  const outside = points.filter((point) => point.trial.violations?.length);
+  const allowed = points.filter((point) => !point.trial.violations?.length);
+  const others = allowed.filter((point) => !point.trial.on_front);
   const references = having(Loopfront.references(report));
   const mixerColour = (params) => Loopfront.mixerColour(Loopfront.mainMixer(params.data.trial));
   const label = (text) => ({ show: true, formatter: text, position: "top", distance: 7, color: colours.ink, fontWeight: 600, fontSize: 11, textBorderColor: colours.card, textBorderWidth: 3 });
@@ -81,6 +84,8 @@ Loopfront.scatterSeries = (report, choice, chosen, colours) => {
   return { front, all, series: [
     { id: "beaten", name: "Beaten", type: "scatter", data: others, symbolSize: 9, z: 2,
       itemStyle: { color: colours.mutedPoint, opacity: 0.5 } },
+    ...(outside.length ? [{ id: "outside", name: Loopfront.OUTSIDE, type: "scatter", data: outside, symbolSize: 9, z: 2,
+      itemStyle: { color: "transparent", borderColor: colours.mutedPoint, borderWidth: 1.2, opacity: 0.8 } }] : []),
     { id: "front", name: "On the front", type: "scatter", symbolSize: 15, z: 4,
       data: front.map((point) => (point.trial.knee ? { ...point, label: label("knee") } : point)),
       itemStyle: { borderColor: colours.card, borderWidth: 1.5, color: choice.colour.of ? colours.ramp[2] : mixerColour } },
@@ -90,7 +95,7 @@ Loopfront.scatterSeries = (report, choice, chosen, colours) => {
       itemStyle: { color: colours.mark, borderColor: colours.card, borderWidth: 1.5 } })),
     { id: "whiskers", type: "custom", renderItem: Loopfront.whiskers, data: [...front, ...references].map((p) => p.value),
       encode: { x: [0, 3, 4], y: [1, 5, 6] }, silent: true, z: 3, itemStyle: { color: colours.soft }, clip: true },
-    { id: "staircase", name: "Best of these two", type: "line", data: Loopfront.staircase(points, choice), silent: true, symbol: "none", z: 1,
+    { id: "staircase", name: "Best of these two", type: "line", data: Loopfront.staircase(allowed, choice), silent: true, symbol: "none", z: 1,
       step: choice.x.direction === "maximize" ? "start" : "end", lineStyle: { color: colours.soft, type: [4, 4], width: 1.2 }, itemStyle: { color: colours.soft } },
     { id: "chosen", type: "scatter", data: all.filter((p) => p.trial.number === chosen).map((p) => p.value), silent: true, z: 6,
       symbolSize: 25, itemStyle: { color: "transparent", borderColor: colours.accent, borderWidth: 2.5 } },
@@ -117,12 +122,21 @@ Loopfront.scatterOption = (report, choice, chosen, width) => {
   };
 };
 
+// As few digits as tell an axis' labels apart, never more than its values have.
+Loopfront.axisDigits = (axis, values) => {
+  const known = values.filter(Number.isFinite);
+  const step = known.length ? (Math.max(...known) - Math.min(...known)) / 5 : 0;
+  return Math.min(axis.digits, step > 0 ? Math.max(0, Math.ceil(-Math.log10(step))) : 2);
+};
+
 Loopfront.parallelOption = (report, chosen, width) => {
   const colours = Loopfront.colours();
   const narrow = width < 620;
   const axes = report.columns.filter((column) => column.is_objective);
   const rows = (trials) => trials.map((trial) => ({ value: axes.map((axis) => trial.cells[axis.name]?.value ?? "-"), trial }));
   const measured = Loopfront.measured(report);
+  const outside = measured.filter((trial) => trial.violations?.length);
+  const digits = (axis) => Loopfront.axisDigits(axis, measured.map((trial) => trial.cells[axis.name]?.value));
   const line = (id, name, trials, style) => ({
     id, name, type: "parallel", data: rows(trials), lineStyle: { ...style }, inactiveOpacity: 0.04, activeOpacity: style.opacity, smooth: 0.04, z: style.z,
     emphasis: { lineStyle: { width: 4, opacity: 1 } } });
@@ -130,7 +144,7 @@ Loopfront.parallelOption = (report, chosen, width) => {
   return {
     ...base,
     tooltip: { ...base.tooltip, trigger: "item", formatter: (params) => (params.data?.trial ? Loopfront.trialTooltip(report, params.data.trial) : "") },
-    legend: { bottom: 0, itemHeight: 3, itemWidth: 18, textStyle: { color: colours.soft }, inactiveColor: colours.line, data: ["On the front", "Beaten", "References"] },
+    legend: { bottom: 0, itemHeight: 3, itemWidth: 18, textStyle: { color: colours.soft }, inactiveColor: colours.line, data: ["On the front", "Beaten", ...(outside.length ? [Loopfront.OUTSIDE] : []), "References"] },
     parallel: narrow ? { layout: "vertical", left: 22, right: 30, top: 26, bottom: 50 } : { left: 60, right: 90, top: 46, bottom: 50 },
     parallelAxis: axes.map((axis, dim) => ({
       dim, type: "value", scale: true, inverse: axis.direction === "minimize", name: Loopfront.metricTitle(axis), nameGap: narrow ? 8 : 16,
@@ -138,10 +152,11 @@ Loopfront.parallelOption = (report, chosen, width) => {
       nameLocation: narrow === (axis.direction === "minimize") ? "end" : "start",
       ...Loopfront.axisLook(colours), splitNumber: narrow ? 3 : 4,
       nameTextStyle: { color: colours.ink, fontSize: 12, ...(narrow ? { align: "left", verticalAlign: "bottom", padding: [0, 0, 5, 0] } : { align: "center" }) },
-      axisLabel: { color: colours.soft, fontSize: 11, textBorderColor: colours.card, textBorderWidth: 3, formatter: (value) => Loopfront.number(value, Math.min(axis.digits, 2)) },
+      axisLabel: { color: colours.soft, fontSize: 11, textBorderColor: colours.card, textBorderWidth: 3, formatter: (value) => Loopfront.number(value, digits(axis)) },
       areaSelectStyle: { width: 18, color: colours.accent, borderColor: colours.accent, opacity: 0.2 } })),
     series: [
-      line("parallel-beaten", "Beaten", measured.filter((t) => !t.on_front && t.number !== chosen), { color: colours.mutedPoint, opacity: 0.35, width: 1 }),
+      line("parallel-beaten", "Beaten", measured.filter((t) => !t.on_front && !t.violations?.length && t.number !== chosen), { color: colours.mutedPoint, opacity: 0.35, width: 1 }),
+      ...(outside.length ? [line("parallel-outside", Loopfront.OUTSIDE, outside.filter((t) => t.number !== chosen), { color: colours.mutedPoint, opacity: 0.35, width: 1, type: [2, 4] })] : []),
       line("parallel-front", "On the front", measured.filter((t) => t.on_front && t.number !== chosen), { color: colours.accent, opacity: 0.75, width: 1.8 }),
       line("parallel-references", "References", Loopfront.references(report).filter((t) => t.number !== chosen), { color: colours.mark, opacity: 0.85, width: 1.8, type: [6, 4] }),
       line("parallel-chosen", "Chosen", report.trials.filter((t) => t.number === chosen && t.state === "measured"), { color: colours.raw, opacity: 1, width: 3.5 }),

@@ -242,7 +242,10 @@ class ObjectiveOut(Answer):
 
 
 class FrontOut(Answer):
-    """The best measured trials; when nothing is feasible, the least violating ones."""
+    """The Pareto front of the measured trials that meet the constraints.
+
+    Where none does there is no front, and `closest` holds the least violating trials.
+    """
 
     objectives: list[ObjectiveOut]
     feasible: bool
@@ -250,6 +253,7 @@ class FrontOut(Answer):
     reference_point: list[float] | None
     hypervolume: float | None
     trials: list[TrialOut]
+    closest: list[TrialOut]
 
 
 class WorkloadGiven(Given):

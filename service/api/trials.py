@@ -65,7 +65,8 @@ def read_front(name: StudyKey, parts: ServiceParts) -> FrontOut:
             knee=front.knee,
             reference_point=study.reference_point,
             hypervolume=volumes[-1] if volumes else None,
-            trials=[_shown(session, row) for row in rows if row.number in front.numbers + front.closest],
+            trials=[_shown(session, row) for row in rows if row.number in front.numbers],
+            closest=[_shown(session, row) for row in rows if row.number in front.closest],
         )
 
 

@@ -91,7 +91,8 @@ def show(
     message = progress["message"]
     detail = f" ({message})" if message else ""
     typer.echo(f"{study.name}: {study.state}, {done} of {requested} trials{failed}{detail}")
-    Console().print(front_table(report_from_dict(report)))
+    if progress["front_size"]:
+        Console().print(front_table(report_from_dict(report)))
 
 
 @app.command()

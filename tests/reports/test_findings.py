@@ -29,6 +29,16 @@ def test_constraints_that_none_meets_are_told_with_the_closest_candidate() -> No
     assert not any("constraints" in sentence for sentence in findings(a_report()))
 
 
+def test_candidates_outside_the_constraints_are_counted_beside_a_front() -> None:
+    outside = a_trial(1, violations=("peak_rss_mb@laptop 111.8 > 100 MB",))
+    some = a_report(
+        0, trials=(a_trial(0, on_front=True), outside), constraints=("peak_rss_mb@laptop <= 100",)
+    )
+    assert findings(some)[1] == (
+        "1 of them is outside the constraints (peak_rss_mb@laptop <= 100), so not on the front."
+    )
+
+
 def test_a_study_without_measurements_says_so_and_nothing_else() -> None:
     assert findings(an_empty_report()) == ("No candidate has been measured yet; 36 were asked for.",)
 

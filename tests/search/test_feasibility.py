@@ -141,9 +141,9 @@ def test_a_tolerance_finer_than_a_step_of_ffn_width_is_refused_with_one_that_is_
 
 
 def test_a_memory_limit_below_the_smallest_candidate_is_refused_with_what_it_needs() -> None:
-    refusal = the_refusal(a_space(), limits=("recall_score >= 0.5", "peak_rss_mb@laptop <= 55"))
-    assert (refusal.place, refusal.value) == ("constraints", "'peak_rss_mb@laptop <= 55'")
-    assert "needs more than 57.1 MB: its weights, its state and the runtime itself" in refusal.way_out
+    refusal = the_refusal(a_space(), limits=("recall_score >= 0.5", "peak_rss_mb@laptop <= 65"))
+    assert (refusal.place, refusal.value) == ("constraints", "'peak_rss_mb@laptop <= 65'")
+    assert "needs more than 67.1 MB: its weights, its state and the runtime itself" in refusal.way_out
 
 
 def test_a_loss_limit_below_what_the_budget_allows_is_refused_with_the_least_loss() -> None:

@@ -85,6 +85,12 @@ def test_a_violation_is_a_share_of_the_bound_and_is_met_at_the_bound() -> None:
     assert Constraint.parse("recall_score >= 0.8").violation({"recall_score": 0.6}) == pytest.approx(0.25)
 
 
+def test_a_constraint_that_is_missed_by_little_is_explained_with_the_digits_that_show_it() -> None:
+    limit = Constraint.parse("peak_rss_mb@laptop <= 46.2")
+    assert limit.explain({"peak_rss_mb@laptop": 46.22336}) == "peak_rss_mb@laptop 46.22 > 46.2 MB"
+    assert limit.explain({"peak_rss_mb@laptop": 46.2}) is None
+
+
 def test_a_violated_constraint_is_explained_in_words() -> None:
     both = (Constraint.parse("peak_rss_mb@laptop <= 160"), Constraint.parse("recall_score >= 0.6"))
     values = {"peak_rss_mb@laptop": 171.23, "recall_score": 0.7}

@@ -87,8 +87,9 @@ def test_a_study_in_which_none_meets_the_constraints_says_so_everywhere_and_has_
         front, progress = client.front("small"), client.study("small").progress
         page = httpx2.get(f"{running.url}/studies/small", trust_env=False).text
         report = report_from_dict(client.report("small"))
-    (closest,) = front.trials
+    (closest,) = front.closest
     assert not front.feasible
+    assert front.trials == []
     assert progress["front_size"] == 0
     assert f"the closest is #{closest.number}: peak_rss_mb@laptop" in progress["message"]
     assert not any(trial.on_front for trial in report.trials)

@@ -101,7 +101,7 @@ def test_a_damaged_pool_is_made_again_and_a_sound_one_is_kept(
 def test_a_damaged_pool_is_never_timed(runner: BuiltRunner, tmp_path: Path) -> None:
     model = placed(tiny_model(), tmp_path)
     Path(model.pool_path).write_bytes(b"\x00" * model.files.pool.size_bytes)
-    last = run(runner, time_plan(NONCE, a_setting(), model, model, 2, False), tmp_path)[-1]
+    last = run(runner, time_plan(NONCE, a_setting(), model, model, 2, 3, False), tmp_path)[-1]
     assert (last["record"], last["kind"]) == ("failed", "fault")
     assert "does not match its seed" in last["reason"]
 
@@ -119,7 +119,7 @@ def test_logits_after_prompt_and_decode_equal_those_of_onnxruntime_in_python(
 
 def test_timing_alternates_who_goes_first_and_counts_its_samples(runner: BuiltRunner, tmp_path: Path) -> None:
     model = placed(tiny_model(), tmp_path)
-    records = run(runner, time_plan(NONCE, a_setting(), model, model, 2, False), tmp_path)
+    records = run(runner, time_plan(NONCE, a_setting(), model, model, 2, 3, False), tmp_path)
     names = [record["record"] for record in records if record["record"] != "heartbeat"]
     assert names == [
         *("hello", "library", "loaded", "loaded"),
@@ -134,9 +134,16 @@ def test_timing_alternates_who_goes_first_and_counts_its_samples(runner: BuiltRu
 
 def test_without_prefills_decode_is_timed_alone(runner: BuiltRunner, tmp_path: Path) -> None:
     model = placed(tiny_model(), tmp_path)
-    records = run(runner, time_plan(NONCE, a_setting(), model, model, 0, False), tmp_path)
+    records = run(runner, time_plan(NONCE, a_setting(), model, model, 0, 3, False), tmp_path)
     assert {record["phase"] for record in records if "phase" in record} == {"decode"}
     assert records[-1]["samples"] == 24
+
+
+def test_without_blocks_of_decode_prefill_is_timed_alone(runner: BuiltRunner, tmp_path: Path) -> None:
+    model = placed(tiny_model(), tmp_path)
+    records = run(runner, time_plan(NONCE, a_setting(), model, model, 2, 0, False), tmp_path)
+    assert {record["phase"] for record in records if "phase" in record} == {"prefill"}
+    assert records[-1]["samples"] == 4
 
 
 def test_the_runner_reports_the_processors_that_the_kernel_allows(
@@ -174,7 +181,7 @@ def test_a_model_above_the_memory_limit_is_stopped_with_a_typed_record(
 def test_an_endless_run_beats_and_ends_itself_at_its_deadline(runner: BuiltRunner, tmp_path: Path) -> None:
     model = placed(tiny_model(), tmp_path)
     setting = a_setting(blocks=1, decode_steps_per_block=50_000_000, deadline_s=2.8)
-    records = run(runner, time_plan(NONCE, setting, model, model, 2, True), tmp_path)
+    records = run(runner, time_plan(NONCE, setting, model, model, 2, 3, True), tmp_path)
     assert "heartbeat" in [record["record"] for record in records]
     assert (records[-1]["record"], records[-1]["kind"]) == ("failed", "timed_out")
 
@@ -182,7 +189,7 @@ def test_an_endless_run_beats_and_ends_itself_at_its_deadline(runner: BuiltRunne
 def test_the_runner_dies_when_its_reader_goes_away(runner: BuiltRunner, tmp_path: Path) -> None:
     model = placed(tiny_model(), tmp_path)
     plan = tmp_path / "plan.txt"
-    plan.write_text(time_plan(NONCE, a_setting(blocks=10_000_000), model, model, 2, False))
+    plan.write_text(time_plan(NONCE, a_setting(), model, model, 2, 10_000_000, False))
     with subprocess.Popen([runner.path, plan], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
