@@ -10,11 +10,12 @@ from operators.errors import ArchitectureError
 from operators.mixer import Mixer
 
 NORM_PLACEMENTS = ("pre", "sandwich")
+ACTIVATIONS = ("silu", "gelu_tanh")
 
 
 @dataclass(frozen=True)
 class SwiGLU:
-    """Gated feed-forward network: down(silu(gate(x)) * up(x)), hidden width `width`."""
+    """Gated feed-forward network: down(activation(gate(x)) * up(x)), hidden width `width`."""
 
     width: int
 
@@ -36,7 +37,8 @@ class Architecture:
     """A small language model, complete enough to be built, counted, lowered and trained.
 
     `norm_placement` is "pre" (a norm before each mixer) or "sandwich" (one before and one after, as in Gemma 3).
-    `embedding_scale` multiplies the embedded tokens (Gemma 3 uses the square root of its hidden size).
+    `embedding_scale` multiplies the embedded tokens (Gemma 3 uses the square root of its hidden size). `activation`
+    is that of every SwiGLU: "silu", or "gelu_tanh" (GeGLU with the tanh approximation, as in Gemma 3).
     """
 
     vocab_size: int
@@ -46,6 +48,7 @@ class Architecture:
     norm_placement: str = "pre"
     norm_epsilon: float = 1e-5
     embedding_scale: float = 1.0
+    activation: str = "silu"
 
     def __post_init__(self) -> None:
         _require_positive("vocab_size", self.vocab_size)
@@ -54,6 +57,8 @@ class Architecture:
             raise ArchitectureError("blocks", (), "an architecture needs at least one block")
         if self.norm_placement not in NORM_PLACEMENTS:
             raise ArchitectureError("norm_placement", self.norm_placement, f"use one of {NORM_PLACEMENTS}")
+        if self.activation not in ACTIVATIONS:
+            raise ArchitectureError("activation", self.activation, f"use one of {ACTIVATIONS}")
         _require_positive_number("norm_epsilon", self.norm_epsilon)
         _require_positive_number("embedding_scale", self.embedding_scale)
         for block in self.blocks:
@@ -81,6 +86,7 @@ class Architecture:
             "norm_placement": self.norm_placement,
             "norm_epsilon": self.norm_epsilon,
             "embedding_scale": self.embedding_scale,
+            "activation": self.activation,
         }
 
 

@@ -1,5 +1,6 @@
 """Closed-form costs of an architecture: parameters, weight bytes, state bytes and operations per token."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from operators.architecture import Architecture, Block
@@ -55,14 +56,46 @@ def weight_bytes(architecture: Architecture, precision: Precision) -> int:
     tables = 1 if architecture.tie_embeddings else 2
     count = parameters(architecture)
     embedding = tables * precision.matrix_bytes(architecture.vocab_size, d)
-    body = (count.mixers + count.ffns) * (precision.bits / 8 + 4 / precision.block_size)
-    return embedding + int(body) + count.norms * 4
+    body = precision.matrix_bytes(1, count.mixers + count.ffns)
+    return embedding + body + count.norms * 4
 
 
 def state_bytes(architecture: Architecture, context_tokens: int) -> int:
     """Bytes of fp32 state (KV cache, recurrent and conv states) of one sequence of `context_tokens` tokens."""
     d = architecture.hidden_size
     return sum(block.mixer.state_bytes(d, context_tokens) for block in architecture.blocks)
+
+
+def decode_bytes(architecture: Architecture, precision: Precision, context_tokens: int) -> int:
+    """Bytes that one decode step moves at a context: every weight that it multiplies by, and the state.
+
+    Over the memory's bandwidth it is the least time that a step can take.
+    """
+    d = architecture.hidden_size
+    moved = sum(block.mixer.state_traffic_bytes(d, context_tokens) for block in architecture.blocks)
+    return _multiplied_bytes(architecture, precision) + moved
+
+
+def prefill_bytes(architecture: Architecture, precision: Precision, prompt_tokens: int) -> int:
+    """Bytes that a prefill must move: every weight once, and the state that it leaves; activations not counted."""
+    return _multiplied_bytes(architecture, precision) + state_bytes(architecture, prompt_tokens)
+
+
+def prefill_flops(architecture: Architecture, prompt_tokens: int) -> int:
+    """Floating-point operations of a prefill; the lm_head multiplies the last position alone."""
+    d = architecture.hidden_size
+    head = 2 * architecture.vocab_size * d
+    return head + sum(
+        count * _block_flops(block, d, seen)
+        for block, count in Counter(architecture.blocks).items()
+        for seen in range(1, prompt_tokens + 1)
+    )
+
+
+def _multiplied_bytes(architecture: Architecture, precision: Precision) -> int:
+    """Bytes of the weights without an untied embedding table, of which a step reads one row."""
+    looked_up = precision.matrix_bytes(architecture.vocab_size, architecture.hidden_size)
+    return weight_bytes(architecture, precision) - (0 if architecture.tie_embeddings else looked_up)
 
 
 def flops_per_token(architecture: Architecture, context_tokens: int) -> int:

@@ -3,6 +3,8 @@
 OperatorError
 ├── ArchitectureError     a field of an architecture is impossible
 ├── NotationError         a layout string or an architecture file can't be read
+├── ConfigError           a Hugging Face config can't be an architecture
+├── ExportError           an architecture can't be written as asked, or reads back as another
 └── LoweringError         an architecture can't be lowered as asked
 """
 
@@ -27,3 +29,15 @@ class NotationError(OperatorError):
 
 class LoweringError(OperatorError):
     """An architecture can't be lowered to a graph as asked."""
+
+
+class ConfigError(OperatorError):
+    """A Hugging Face config that can't be an Architecture: the key, its value and a way out."""
+
+    def __init__(self, field: str, value: object, way_out: str) -> None:
+        super().__init__(f"{field} = {value!r}: {way_out}")
+        self.field, self.value, self.way_out = field, value, way_out
+
+
+class ExportError(OperatorError):
+    """An architecture can't be written as asked, or what was written reads back as something else."""

@@ -44,6 +44,7 @@ class GraphBuilder:
     precision: Precision
     context_capacity: int
     batch: int
+    accuracy_level: int = 4
     pool: PoolLayout = field(init=False)
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     initializers: dict[str, onnx.TensorProto] = field(default_factory=dict)
@@ -107,28 +108,22 @@ class GraphBuilder:
     # Weights, all in the pool
 
     def matmul(self, x: str, prefix: str, columns: int, rows: int) -> str:
-        """Multiply by the quantised weight `prefix`.weight of shape (rows, columns), as torch's Linear does."""
-        block, bits = self.precision.block_size, self.precision.bits
-        if columns % block:
-            raise LoweringError(
-                f"{prefix}: {columns} input features are not a multiple of the block size {block}"
-            )
-        codes, scales = self._place_matrix(f"{prefix}.weight", rows, columns)
-        blob = block * bits // 8
-        b = self._external(f"{prefix}.codes", TensorProto.UINT8, (rows, columns // block, blob), codes)
-        s = self._external(f"{prefix}.scales", TensorProto.FLOAT, (rows, columns // block), scales)
-        return self.node(
-            "MatMulNBits", x, b, s, domain=MICROSOFT, K=columns, N=rows, bits=bits, block_size=block, accuracy_level=4
-        )  # fmt: skip
+        """Multiply by the weight `prefix`.weight of shape (rows, columns), as torch's Linear does."""
+        return self._multiply(x, prefix, self._place_matrix(f"{prefix}.weight", rows, columns))
 
     def embed(self, ids: str, parameter: str, vocab_size: int, hidden_size: int) -> str:
-        """Look up rows of the quantised embedding table `parameter`; `tied_head` reads the same bytes."""
+        """Look up rows of the embedding table `parameter`; `tied_head` reads the same bytes."""
         block, bits = self.precision.block_size, self.precision.bits
-        codes, scales = self._place_matrix(parameter, vocab_size, hidden_size)
+        placement = self._place_matrix(parameter, vocab_size, hidden_size)
+        if placement.scales is None:
+            shape = (vocab_size, hidden_size)
+            table = self._external("embedding.weight", TensorProto.FLOAT, shape, placement.region)
+            return self.node("Gather", table, ids, axis=0)
         data = self._external(
-            "embedding.codes", TensorProto.UINT8, (vocab_size, hidden_size * bits // 8), codes
+            "embedding.codes", TensorProto.UINT8, (vocab_size, hidden_size * bits // 8), placement.region
         )
-        s = self._external("embedding.scales", TensorProto.FLOAT, (vocab_size, hidden_size // block), scales)
+        scales_shape = (vocab_size, hidden_size // block)
+        s = self._external("embedding.scales", TensorProto.FLOAT, scales_shape, placement.scales)
         return self.node(
             "GatherBlockQuantized", data, ids, s, domain=MICROSOFT,
             bits=bits, block_size=block, gather_axis=0, quantize_axis=1,
@@ -136,16 +131,7 @@ class GraphBuilder:
 
     def tied_head(self, x: str, parameter: str) -> str:
         """Multiply by the embedding table placed before, sharing its bytes in the pool."""
-        placement = next(p for p in self.placements if p.parameter == parameter)
-        rows, columns = placement.shape
-        block, bits = self.precision.block_size, self.precision.bits
-        assert placement.scales is not None
-        blob = block * bits // 8
-        b = self._external("head.codes", TensorProto.UINT8, (rows, columns // block, blob), placement.region)
-        s = self._external("head.scales", TensorProto.FLOAT, (rows, columns // block), placement.scales)
-        return self.node(
-            "MatMulNBits", x, b, s, domain=MICROSOFT, K=columns, N=rows, bits=bits, block_size=block, accuracy_level=4
-        )  # fmt: skip
+        return self._multiply(x, "head", next(p for p in self.placements if p.parameter == parameter))
 
     def gain(self, parameter: str, shape: Sequence[int]) -> str:
         """Place an fp32 tensor of values near 1: norm weights."""
@@ -155,11 +141,30 @@ class GraphBuilder:
         """Place an fp32 tensor of small values around 0: conv kernels, biases, low-rank factors."""
         return self._place_vector(parameter, shape, "smalls")
 
-    def _place_matrix(self, parameter: str, rows: int, columns: int) -> tuple[Region, Region]:
+    def _multiply(self, x: str, prefix: str, placement: Placement) -> str:
+        (rows, columns), block, bits = placement.shape, self.precision.block_size, self.precision.bits
+        if placement.scales is None:
+            weight = self._external(f"{prefix}.weight", TensorProto.FLOAT, (rows, columns), placement.region)
+            return self.node("FusedMatMul", x, weight, domain=MICROSOFT, transB=1)
+        codes_shape = (rows, columns // block, block * bits // 8)
+        b = self._external(f"{prefix}.codes", TensorProto.UINT8, codes_shape, placement.region)
+        s = self._external(f"{prefix}.scales", TensorProto.FLOAT, (rows, columns // block), placement.scales)
+        return self.node(
+            "MatMulNBits", x, b, s, domain=MICROSOFT,
+            K=columns, N=rows, bits=bits, block_size=block, accuracy_level=self.accuracy_level,
+        )  # fmt: skip
+
+    def _place_matrix(self, parameter: str, rows: int, columns: int) -> Placement:
+        if self.precision.is_quantised and columns % self.precision.block_size:
+            raise LoweringError(
+                f"{parameter}: {columns} input features are not a multiple of the block size "
+                f"{self.precision.block_size}"
+            )
         codes = self.pool.place("codes", rows * columns * self.precision.bits // 8)
-        scales = self.pool.place("scales", 4 * rows * (columns // self.precision.block_size))
+        scales_length = 4 * rows * (columns // self.precision.block_size)
+        scales = self.pool.place("scales", scales_length) if self.precision.is_quantised else None
         self.placements.append(Placement(parameter, (rows, columns), codes, scales))
-        return codes, scales
+        return self.placements[-1]
 
     def _place_vector(self, parameter: str, shape: Sequence[int], section: str) -> str:
         count = 1

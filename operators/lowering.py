@@ -47,12 +47,14 @@ def lower(
     precision: Precision = Precision(),  # noqa: B008 - frozen
     batch: int = 1,
     registry: Registry = MIXERS,
+    accuracy_level: int = 4,
 ) -> LoweredGraph:
     """Build the graph of an architecture for at most `context_capacity` tokens; raise LoweringError where it can't be.
 
-    The graph is fixed in batch and capacity and dynamic in the tokens of a step.
+    The graph is fixed in batch and capacity and dynamic in the tokens of a step. `accuracy_level` is MatMulNBits': 4
+    rounds activations to int8 and is the fast form, 0 computes in fp32 on dequantised weights.
     """
-    graph = GraphBuilder(precision, context_capacity, batch)
+    graph = GraphBuilder(precision, context_capacity, batch, accuracy_level)
     x = graph.embed("input_ids", EMBEDDING, architecture.vocab_size, architecture.hidden_size)
     if architecture.embedding_scale != 1.0:
         x = graph.node("Mul", x, graph.float_constant("embedding_scale", [architecture.embedding_scale]))
@@ -84,17 +86,20 @@ def _body(graph: GraphBuilder, architecture: Architecture, x: str, registry: Reg
         normed, x = _add_and_norm(graph, x, mixed, f"{prefix}.ffn_norm.weight", architecture)
         branch = _sandwich(
             graph,
-            _swiglu(graph, block, d, normed, f"{prefix}.ffn"),
+            _swiglu(graph, block, architecture, normed, f"{prefix}.ffn"),
             f"{prefix}.ffn_out_norm.weight",
             architecture,
         )
     return x, branch
 
 
-def _swiglu(graph: GraphBuilder, block: Block, hidden_size: int, x: str, prefix: str) -> str:
-    width = block.ffn.width
+def _swiglu(graph: GraphBuilder, block: Block, architecture: Architecture, x: str, prefix: str) -> str:
+    hidden_size, width = architecture.hidden_size, block.ffn.width
     gate, up = graph.split(graph.matmul(x, f"{prefix}.in_proj", hidden_size, 2 * width), (width, width))
-    activated = graph.node("QuickGelu", gate, domain=MICROSOFT, alpha=1.0)
+    if architecture.activation == "silu":
+        activated = graph.node("QuickGelu", gate, domain=MICROSOFT, alpha=1.0)
+    else:
+        activated = graph.node("FastGelu", gate, domain=MICROSOFT)
     return graph.matmul(graph.node("Mul", activated, up), f"{prefix}.out_proj", width, hidden_size)
 
 

@@ -23,6 +23,9 @@ class Mixer(Protocol):
     def state_bytes(self, hidden_size: int, context_tokens: int) -> int:
         """Bytes of fp32 state that one sequence holds after `context_tokens` tokens."""
 
+    def state_traffic_bytes(self, hidden_size: int, context_tokens: int) -> int:
+        """Bytes of state that one decode step reads and writes at a context of `context_tokens` tokens."""
+
     def flops_per_token(self, hidden_size: int, context_tokens: int) -> int:
         """Multiply-adds times two of one decode step at a context of `context_tokens` tokens."""
 

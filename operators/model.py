@@ -14,15 +14,19 @@ from operators.registry import MIXERS, Registry
 class SwiGLUModule(nn.Module):
     """Torch form of `SwiGLU`; gate and up share one projection."""
 
-    def __init__(self, hidden_size: int, width: int) -> None:
+    def __init__(self, hidden_size: int, width: int, activation: str = "silu") -> None:
         super().__init__()
+        self.activation = activation
         self.in_proj = nn.Linear(hidden_size, 2 * width, bias=False)
         self.out_proj = nn.Linear(width, hidden_size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, tokens, d) to (batch, tokens, d)."""
         gate, up = self.in_proj(x).chunk(2, dim=-1)  # each (b, t, width)
-        return self.out_proj(functional.silu(gate) * up)  # type: ignore[no-any-return]
+        opened = (
+            functional.silu(gate) if self.activation == "silu" else functional.gelu(gate, approximate="tanh")
+        )
+        return self.out_proj(opened * up)  # type: ignore[no-any-return]
 
 
 class BlockModule(nn.Module):
@@ -35,7 +39,7 @@ class BlockModule(nn.Module):
         self.mixer_norm = RMSNorm(d, epsilon)
         self.mixer = registry[block.mixer.name].module(block.mixer, d)
         self.ffn_norm = RMSNorm(d, epsilon)
-        self.ffn = SwiGLUModule(d, block.ffn.width)
+        self.ffn = SwiGLUModule(d, block.ffn.width, architecture.activation)
         if self.sandwich:
             self.mixer_out_norm = RMSNorm(d, epsilon)
             self.ffn_out_norm = RMSNorm(d, epsilon)

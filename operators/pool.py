@@ -35,10 +35,12 @@ class Source:
     high: float = 0.0
 
 
-CODES = {4: Source("nibbles"), 8: Source("bytes")}
+CODES = {4: Source("nibbles"), 8: Source("bytes"), 32: Source("uniform", -0.07, 0.07)}
+"""What a matrix is filled with by bits: codes, or at 32 bits the weights themselves, which deviate by 0.04."""
 SCALES = {  # codes deviate by 4.4 at int4 and 74 at int8: weights of about 1 / sqrt(512)
     4: Source("uniform", 0.0064, 0.0128),
     8: Source("uniform", 0.0004, 0.0008),
+    32: Source("uniform", 0.0, 1.0),  # holds nothing
 }
 GAINS = Source("uniform", 0.9, 1.1)
 SMALLS = Source("uniform", -0.5, 0.5)

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from operators.errors import ArchitectureError
 
-SUPPORTED_BITS = (4, 8)
+SUPPORTED_BITS = (4, 8, 32)
 SUPPORTED_BLOCK_SIZES = (32, 64, 128)
 
 
 @dataclass(frozen=True)
 class Precision:
-    """Weight-only block quantisation along the input axis: value = (code - 2**(bits-1)) * scale."""
+    """Weight-only block quantisation along the input axis: value = (code - 2**(bits-1)) * scale; 32 bits are fp32."""
 
     bits: int = 4
     block_size: int = 32
@@ -25,10 +25,17 @@ class Precision:
 
     @property
     def label(self) -> str:
-        """Short name as shown in reports, such as ``int4-b32``."""
-        return f"int{self.bits}-b{self.block_size}"
+        """Short name as shown in reports, such as ``int4-b32`` or ``fp32``."""
+        return f"int{self.bits}-b{self.block_size}" if self.is_quantised else "fp32"
+
+    @property
+    def is_quantised(self) -> bool:
+        """Whether weights are stored as codes and scales."""
+        return self.bits < 32
 
     def matrix_bytes(self, rows: int, columns: int) -> int:
-        """Bytes of a rows x columns matrix with fp32 block scales along the columns."""
+        """Bytes of a rows x columns matrix, with fp32 block scales along the columns if it is quantised."""
+        if not self.is_quantised:
+            return 4 * rows * columns
         packed = rows * columns * self.bits // 8
         return packed + rows * (columns // self.block_size) * 4

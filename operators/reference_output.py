@@ -18,7 +18,7 @@ from operators.precision import Precision
 from operators.registry import MIXERS, Registry
 
 
-def expected_logits(
+def expected_logits(  # noqa: PLR0913, PLR0917 - everything that logits depend on
     architecture: Architecture,
     lowered: LoweredGraph,
     precision: Precision,
@@ -26,13 +26,16 @@ def expected_logits(
     prompt_ids: Sequence[int],
     decode_ids: Sequence[int],
     logit_indices: Sequence[int],
+    accuracy_level: int = 4,
 ) -> list[list[float]]:
     """Return sampled logits after the prompt and after each of `decode_ids`, in fp32.
 
-    The whole sequence goes through the parallel form once, so a wrong state in the graph's decode shows.
+    `accuracy_level` is the graph's: at 4 the inputs of quantised projections are rounded as the kernel does. The
+    whole sequence goes through the parallel form once, so a wrong state in the graph's decode shows.
     """
     model = model_from_pool(architecture, lowered, precision, pool_seed)
-    _round_activations(model, precision.block_size)
+    if precision.is_quantised and accuracy_level == 4:
+        _round_activations(model, precision.block_size)
     ids = torch.tensor([[*prompt_ids, *decode_ids]])
     with torch.inference_mode():
         x = model.embed(ids)

@@ -1,7 +1,7 @@
 """The rows of a report that show trials, and the raw samples and passports behind them."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import Field, fields
 from typing import Any
 
 from devices.outcome import Measured, PhaseSamples
@@ -81,9 +81,17 @@ def detail_of(answers: Mapping[str, Measured]) -> TrialDetail:
 
 def mixer_text(mixer: Mixer) -> str:
     """Name a mixer with its sizes, such as ``short conv: kernel size 3``."""
-    sizes = asdict(mixer)  # type: ignore[call-overload]
-    text = ", ".join(f"{name.replace('_', ' ')} {plain_text(value)}" for name, value in sizes.items())
-    return f"{mixer.name.replace('_', ' ')}: {text}"
+    shown = [
+        f"{each.name.replace('_', ' ')} {plain_text(getattr(mixer, each.name))}"
+        for each in fields(mixer)  # type: ignore[arg-type]
+        if _is_telling(each, getattr(mixer, each.name))
+    ]
+    return f"{mixer.name.replace('_', ' ')}: {', '.join(shown)}"
+
+
+def _is_telling(option: Field[Any], value: object) -> bool:
+    """Sizes always; any other option only where it isn't the usual one."""
+    return value != option.default or (isinstance(value, int) and not isinstance(value, bool))
 
 
 def _cell(name: str, observation: Observation) -> Cell:

@@ -15,7 +15,7 @@ from operators.norms import RMSNorm
 
 L2_EPSILON = 1e-6
 OUTPUT_NORM_EPSILON = 1e-6
-CHUNK_TOKENS = 32
+DELTA_CHUNK_TOKENS = 32
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,10 @@ class GatedDeltaNet:
         memory = self.value_heads * self.key_head_size * self.value_head_size
         convolution = (2 * self.key_size + self.value_size) * (self.conv_kernel_size - 1)
         return 4 * (memory + convolution)
+
+    def state_traffic_bytes(self, hidden_size: int, context_tokens: int) -> int:
+        """Bytes that a decode step moves: it reads and writes the whole state."""
+        return 2 * self.state_bytes(hidden_size, context_tokens)
 
     def flops_per_token(self, hidden_size: int, context_tokens: int) -> int:
         """Operations of one decode step: projections, and decay, read, write and query of the memory."""
@@ -166,8 +170,8 @@ def chunked_gated_delta(query: Tensor, key: Tensor, value: Tensor, log_decay: Te
     tokens = query.shape[2]
     memory = query.new_zeros(*query.shape[:2], key.shape[-1], value.shape[-1])
     outputs = []
-    for start in range(0, tokens, CHUNK_TOKENS):
-        part = slice(start, start + CHUNK_TOKENS)
+    for start in range(0, tokens, DELTA_CHUNK_TOKENS):
+        part = slice(start, start + DELTA_CHUNK_TOKENS)
         out, memory = _delta_chunk(
             query[:, :, part],
             key[:, :, part],

@@ -17,7 +17,7 @@ DECAY_DIVISOR = 16.0
 SLOW_DECAY_BIAS = -4.0
 """Start by forgetting 0.1 % a token: from bias 0 (4 %) conv hybrids learn recall half as well in 300 steps."""
 OUTPUT_NORM_EPSILON = 1e-6
-CHUNK_TOKENS = 16
+LINEAR_CHUNK_TOKENS = 16
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,10 @@ class LinearAttention:
     def state_bytes(self, hidden_size: int, context_tokens: int) -> int:
         """Bytes of the memory; the same at every context length."""
         return 4 * self.heads * self.key_head_size * self.value_head_size
+
+    def state_traffic_bytes(self, hidden_size: int, context_tokens: int) -> int:
+        """Bytes that a decode step moves: it reads and writes the whole state."""
+        return 2 * self.state_bytes(hidden_size, context_tokens)
 
     def flops_per_token(self, hidden_size: int, context_tokens: int) -> int:
         """Operations of one decode step: projections, and decay, write and query of the memory."""
@@ -131,8 +135,8 @@ def chunked_linear_attention(query: Tensor, key: Tensor, value: Tensor, log_deca
     """
     memory = query.new_zeros(*query.shape[:2], key.shape[-1], value.shape[-1])
     outputs = []
-    for start in range(0, query.shape[2], CHUNK_TOKENS):
-        part = slice(start, start + CHUNK_TOKENS)
+    for start in range(0, query.shape[2], LINEAR_CHUNK_TOKENS):
+        part = slice(start, start + LINEAR_CHUNK_TOKENS)
         out, memory = _linear_chunk(
             query[:, :, part], key[:, :, part], value[:, :, part], log_decay[:, :, part], memory
         )

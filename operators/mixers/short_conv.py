@@ -34,6 +34,10 @@ class ShortConv:
         """Bytes of the last k - 1 gated inputs; the same at every context length."""
         return (self.kernel_size - 1) * hidden_size * 4
 
+    def state_traffic_bytes(self, hidden_size: int, context_tokens: int) -> int:
+        """Bytes that a decode step moves: it reads and writes the whole state."""
+        return 2 * self.state_bytes(hidden_size, context_tokens)
+
     def flops_per_token(self, hidden_size: int, context_tokens: int) -> int:
         """Operations of one decode step; the same at every context length."""
         return 2 * self.parameters(hidden_size) + 2 * hidden_size

@@ -1,8 +1,9 @@
-"""`loopfront arch`: look at one architecture, or have it measured."""
+"""`loopfront arch`: look at one architecture, measure it, bring it in from Hugging Face or take it out."""
 
 import json as json_text
 import time
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
@@ -13,12 +14,24 @@ from service.client import Client
 from service.commands.options import DataFolderOption, JsonOption, UrlOption, service_url
 from service.errors import BadInput, ServiceError
 
-app = typer.Typer(no_args_is_help=True, help="Look at one architecture, or have it measured.")
+if TYPE_CHECKING:
+    from service.known_layouts import NamedArchitecture
+
+app = typer.Typer(
+    no_args_is_help=True, help="Look at one architecture, measure it, bring it in or take it out."
+)
 
 POLL_S = 0.5
 
 NameArgument = Annotated[
     str, typer.Argument(help="A reference such as lfm2-350m, or a layout such as CCACCACCACACACAC.")
+]
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A reference such as lfm2-350m, a layout such as CCACCACCACACACAC, a study's trial such as pocket/12, "
+        "or a file: a Hugging Face config.json or an architecture that `arch import --out` wrote."
+    ),
 ]
 ParametersOption = Annotated[
     str | None, typer.Option("--parameters", help="Scale to this many, such as 60M. [layouts: 60M]")
@@ -34,22 +47,68 @@ RatioOption = Annotated[
 
 @app.command()
 def show(
-    name: NameArgument,
+    name: SourceArgument,
     parameters: ParametersOption = None,
     vocabulary: VocabularyOption = None,
     embedding_ratio: RatioOption = None,
+    url: UrlOption = None,
+    data_folder: DataFolderOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show an architecture's blocks and counts; nothing is measured."""
-    from service.arch_text import architecture_json, architecture_table  # noqa: PLC0415 - loads torch
-    from service.known_layouts import Scale, named  # noqa: PLC0415
+    """Show an architecture's blocks, counts and closed-form costs; nothing is measured."""
+    asked = (_quantity(parameters), vocabulary, embedding_ratio)
+    _print(_source(name, asked, url, data_folder), json)
 
-    scale = Scale(_quantity(parameters), vocabulary, embedding_ratio)
-    found = named(name, scale)
-    if json:
-        typer.echo(json_text.dumps(architecture_json(found)))
-        return
-    Console().print(architecture_table(found))
+
+@app.command("import")
+def import_config(
+    file: Annotated[
+        Path, typer.Argument(help="A config.json of lfm2, lfm3, gemma3_text, qwen3 or qwen3_5_text.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the architecture to this new file.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Read a Hugging Face config as an architecture; what Loopfront can't build is refused by name."""
+    from service.arch_files import read_architecture, write_document  # noqa: PLC0415 - loads torch
+
+    found = read_architecture(file)
+    if out is not None:
+        write_document(found, out)
+    _print(found, json)
+
+
+@app.command("export")
+def export_architecture(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
+    name: SourceArgument,
+    out: Annotated[Path, typer.Option("--out", help="The folder to make.")],
+    form: Annotated[str, typer.Option("--format", help="hf, onnx or torch.")] = "hf",
+    parameters: ParametersOption = None,
+    vocabulary: VocabularyOption = None,
+    embedding_ratio: RatioOption = None,
+    bits: Annotated[int, typer.Option("--bits", help="Weights of the ONNX graph: 4, 8 or 32 bits.")] = 4,
+    block_size: Annotated[
+        int, typer.Option("--block-size", help="Weights that share a scale: 32, 64 or 128.")
+    ] = 32,
+    context_tokens: Annotated[
+        int, typer.Option("--context-tokens", help="Room of the ONNX graph's caches.")
+    ] = 4096,
+    seed: Annotated[int, typer.Option("--seed", help="Of the fresh weights in hf.")] = 0,
+    url: UrlOption = None,
+    data_folder: DataFolderOption = None,
+) -> None:
+    """Write an architecture for other tools: a Hugging Face folder, an ONNX graph, or one torch file.
+
+    Everything is read back and compared before the folder gets its name.
+    """
+    from service.arch_files import FORMATS, export, precision_of  # noqa: PLC0415 - loads torch
+
+    if form not in FORMATS:
+        raise BadInput(f"{form!r} is not a format", field="--format", hint=f"use one of {', '.join(FORMATS)}")
+    precision = precision_of(bits, block_size)
+    found = _source(name, (_quantity(parameters), vocabulary, embedding_ratio), url, data_folder)
+    typer.echo(f"{out}: {export(found, form, out, precision, context_tokens, seed)}")
 
 
 @app.command()
@@ -90,6 +149,38 @@ def measure(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
 
     assert done.report is not None
     Console().print(measurement_table(measurement_from_dict(done.report)))
+
+
+def _source(
+    name: str, asked: tuple[int | None, int | None, float | None], url: str | None, data_folder: Path | None
+) -> "NamedArchitecture":
+    """Find the architecture that a name, a trial or a file means."""
+    from service.arch_files import read_architecture  # noqa: PLC0415 - loads torch
+    from service.known_layouts import Scale, from_document, named  # noqa: PLC0415
+
+    scale = Scale(*asked)
+    if name.endswith(".json"):
+        scale.refuse_all("a file has its own size", "parameters", "vocabulary", "embedding_ratio")
+        return read_architecture(Path(name))
+    study, slash, number = name.partition("/")
+    if not slash:
+        return named(name, scale)
+    scale.refuse_all("a trial has its own size", "parameters", "vocabulary", "embedding_ratio")
+    if not number.isdecimal():
+        raise BadInput(
+            f"{name!r} can't be used", field="NAME", hint="name a trial by its number, as in pocket/12"
+        )
+    with Client(service_url(url, data_folder)) as client:
+        return from_document(client.trial(study, int(number)).architecture, name)
+
+
+def _print(found: "NamedArchitecture", json: bool) -> None:
+    from service.arch_text import architecture_json, architecture_table  # noqa: PLC0415 - loads torch
+
+    if json:
+        typer.echo(json_text.dumps(architecture_json(found)))
+    else:
+        Console().print(architecture_table(found))
 
 
 def _wish(**given: object) -> MeasurementWish:

@@ -12,14 +12,16 @@ import pytest
 from operators.architecture import Architecture
 from operators.errors import LoweringError
 from operators.lowering import POOL_FILE, LoweredGraph, lower
+from operators.mixer import Mixer
+from operators.mixers.linear_attention import LinearAttention
 from operators.pool import Region, region_bytes, region_floats, section_starts
 from operators.precision import Precision
 from operators.reference_output import expected_logits
 from operators.references import reference
-from tests.operators.builders import an_architecture
+from tests.operators.builders import SMALL, VARIANTS, an_architecture, of_mixers
 
 SEED = 7
-INT4, INT8 = Precision(4, 32), Precision(8, 32)
+INT4, INT8, FP32 = Precision(4, 32), Precision(8, 32), Precision(32)
 
 
 def write_pool(folder: Path, lowered: LoweredGraph) -> None:
@@ -76,51 +78,102 @@ def _buffer(shape: tuple[int, ...]) -> onnxruntime.OrtValue:
     return onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(shape, np.float32))
 
 
-def cosines(
-    folder: Path, architecture: Architecture, precision: Precision, prompt: int, decoded: int
-) -> list[float]:
-    lowered = lower(architecture, context_capacity=prompt + decoded + 3, precision=precision)
-    ids = np.random.default_rng(1).integers(0, architecture.vocab_size, (1, prompt + decoded))
+Logits = tuple[np.ndarray, np.ndarray]
+"""Logits (batch, steps, vocabulary) of the graph, and those of torch on the same weights."""
+
+
+def both_logits(
+    folder: Path,
+    architecture: Architecture,
+    precision: Precision,
+    prompt: int,
+    decoded: int,
+    batch: int = 1,
+    accuracy_level: int = 4,
+) -> Logits:
+    lowered = lower(architecture, prompt + decoded + 3, precision, batch, accuracy_level=accuracy_level)
+    ids = np.random.default_rng(1).integers(0, architecture.vocab_size, (batch, prompt + decoded))
     decoder = Decoder(folder, lowered)
-    rows = [decoder.step(ids[:, :prompt])] + [
-        decoder.step(ids[:, prompt + i : prompt + i + 1]) for i in range(decoded)
-    ]
-    expected = np.array(
+    rows = [decoder.step(ids[:, :prompt])]
+    rows += [decoder.step(ids[:, at : at + 1]) for at in range(prompt, prompt + decoded)]
+    every = range(architecture.vocab_size)
+    expected = [
         expected_logits(
-            architecture,
-            lowered,
-            precision,
-            SEED,
-            ids[0, :prompt],
-            ids[0, prompt:],
-            range(architecture.vocab_size),
+            architecture, lowered, precision, SEED, one[:prompt], one[prompt:], every, accuracy_level
         )
-    )
-    return [
-        float(a[0] @ b / np.linalg.norm(a) / np.linalg.norm(b)) for a, b in zip(rows, expected, strict=True)
+        for one in ids
     ]
+    return np.stack(rows, axis=1), np.array(expected)
 
 
-@pytest.mark.parametrize("layout", ["C", "A", "S", "D", "L", "CASDL", "CCACS"])
-@pytest.mark.parametrize(
-    "precision", [INT4, INT8, Precision(4, 64), Precision(4, 128)], ids=lambda p: p.label
-)
-def test_prefill_and_decode_agree_with_torch_on_the_same_weights(
-    layout: str, precision: Precision, tmp_path: Path
+def least_cosine(logits: Logits) -> float:
+    found, expected = logits
+    norms = np.linalg.norm(found, axis=-1) * np.linalg.norm(expected, axis=-1)
+    return float(((found * expected).sum(-1) / norms).min())
+
+
+def largest_difference(logits: Logits) -> float:
+    """The largest distance between two vectors of logits over the length of the expected one."""
+    found, expected = logits
+    return float((np.linalg.norm(found - expected, axis=-1) / np.linalg.norm(expected, axis=-1)).max())
+
+
+@pytest.mark.parametrize("config", VARIANTS, ids=str)
+@pytest.mark.parametrize(("prompt", "batch"), [(1, 1), (17, 4), (70, 1)])
+def test_in_fp32_prefill_and_decode_equal_torch(
+    config: Mixer, prompt: int, batch: int, tmp_path: Path
 ) -> None:
-    assert min(cosines(tmp_path, an_architecture(layout), precision, prompt=40, decoded=4)) > 0.995
+    logits = both_logits(tmp_path, of_mixers(config, config), FP32, prompt, 5, batch)
+    assert largest_difference(logits) < 1e-4
+
+
+@pytest.mark.parametrize("config", VARIANTS, ids=str)
+def test_without_rounded_activations_int4_equals_torch_on_the_dequantised_weights(
+    config: Mixer, tmp_path: Path
+) -> None:
+    logits = both_logits(tmp_path, of_mixers(config, config), INT4, 33, 5, accuracy_level=0)
+    assert largest_difference(logits) < 1e-3
+
+
+@pytest.mark.parametrize("config", VARIANTS, ids=str)
+@pytest.mark.parametrize("precision", [INT4, INT8], ids=lambda each: each.label)
+def test_the_fast_form_agrees_with_torch_on_the_same_weights(
+    config: Mixer, precision: Precision, tmp_path: Path
+) -> None:
+    assert least_cosine(both_logits(tmp_path, of_mixers(config), precision, 40, 4)) > 0.995
+
+
+@pytest.mark.parametrize("layout", SMALL)
+@pytest.mark.parametrize("block_size", [64, 128])
+def test_longer_quantisation_blocks_agree_too(layout: str, block_size: int, tmp_path: Path) -> None:
+    precision = Precision(4, block_size)
+    assert least_cosine(both_logits(tmp_path, an_architecture(layout), precision, 40, 4)) > 0.995
+
+
+@pytest.mark.parametrize("layout", ["CASDL", "CCACS"])
+@pytest.mark.parametrize("batch", [1, 4])
+def test_mixed_layouts_agree(layout: str, batch: int, tmp_path: Path) -> None:
+    assert least_cosine(both_logits(tmp_path, an_architecture(layout), INT4, 40, 4, batch)) > 0.995
 
 
 @pytest.mark.parametrize("prompt", [1, 15, 16, 17, 100])
-def test_the_rolling_cache_agrees_around_the_window(prompt: int, tmp_path: Path) -> None:
-    assert min(cosines(tmp_path, an_architecture("SS"), INT4, prompt=prompt, decoded=90)) > 0.995
+def test_the_rolling_cache_equals_torch_around_the_window(prompt: int, tmp_path: Path) -> None:
+    assert largest_difference(both_logits(tmp_path, an_architecture("SS"), FP32, prompt, 90)) < 1e-4
 
 
 @pytest.mark.parametrize(
-    "fields", [{"norm_placement": "sandwich", "embedding_scale": 11.3}, {"tie_embeddings": False}]
+    "fields",
+    [
+        {"norm_placement": "sandwich", "embedding_scale": 11.3, "activation": "gelu_tanh"},
+        {"tie_embeddings": False},
+    ],
 )
-def test_sandwich_norms_scaled_and_untied_embeddings_agree(fields: dict[str, object], tmp_path: Path) -> None:
-    assert min(cosines(tmp_path, an_architecture("CA", **fields), INT4, prompt=20, decoded=3)) > 0.995
+def test_sandwich_norms_geglu_scaled_and_untied_embeddings_equal_torch(
+    fields: dict[str, object], tmp_path: Path
+) -> None:
+    architecture = an_architecture("CA", **fields)
+    assert largest_difference(both_logits(tmp_path, architecture, FP32, 20, 3)) < 1e-4
+    assert least_cosine(both_logits(tmp_path, architecture, INT4, 20, 3)) > 0.995
 
 
 def test_a_batch_of_prompts_gives_each_its_own_logits(tmp_path: Path) -> None:
@@ -158,6 +211,7 @@ ALLOWED = {
     "Mul",
     "QuickGelu",
     "Reshape",
+    "Sigmoid",
     "SimplifiedLayerNormalization",
     "SkipSimplifiedLayerNormalization",
     "Slice",
@@ -165,12 +219,17 @@ ALLOWED = {
 }
 
 
-@pytest.mark.parametrize("layout", FAST_KERNELS)
-def test_the_optimised_graph_holds_the_fast_kernels_and_no_slow_fallback(layout: str, tmp_path: Path) -> None:
-    Decoder(tmp_path, lower(an_architecture(layout), 64, INT4))
+@pytest.mark.parametrize("config", VARIANTS, ids=str)
+def test_the_optimised_graph_holds_the_fast_kernels_and_no_slow_fallback(
+    config: Mixer, tmp_path: Path
+) -> None:
+    Decoder(tmp_path, lower(of_mixers(config), 64, INT4))
     optimised = onnx.load(tmp_path / "optimised.onnx", load_external_data=False)
     kinds = Counter(node.op_type for node in optimised.graph.node)
-    assert {kind: kinds[kind] for kind in FAST_KERNELS[layout]} == FAST_KERNELS[layout]
+    wanted = dict(FAST_KERNELS[config.code])
+    if isinstance(config, LinearAttention) and not config.gated:
+        del wanted["LinearAttentionGate"]
+    assert {kind: kinds[kind] for kind in wanted} == wanted
     assert set(kinds) <= ALLOWED
 
 

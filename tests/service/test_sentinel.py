@@ -3,7 +3,7 @@
 from operators.cost import parameters
 from service.sentinel import SENTINEL_VERSION, sentinel
 
-DIGESTS = {"1": "10132504aa20e183"}
+DIGESTS = {"2": "85b5e3068155fbe8"}
 
 
 def test_the_sentinel_of_this_version_is_the_one_that_calibrations_were_taken_with() -> None:

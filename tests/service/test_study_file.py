@@ -108,7 +108,7 @@ BAD = [
     ("a constraint never met", {"constraints": ["recall_score >= 2"]}, "constraints[0]", "1 at most"),
     ("a loss never met", {"constraints": ["estimated_relative_loss <= 0.01"]}, "constraints", "no candidate"),
     ("memory too small", {"constraints": ["peak_rss_mb@laptop <= 10"]}, "constraints", "smallest candidate"),
-    ("bits", {"precision__bits": 3}, "precision.bits: 3 can't be used", "(4, 8)"),
+    ("bits", {"precision__bits": 3}, "precision.bits: 3 can't be used", "(4, 8, 32)"),
 ]
 
 

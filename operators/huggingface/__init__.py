@@ -1,0 +1,1 @@
+"""Architectures as Hugging Face knows them: configs of published families, and their tensors' names."""
