@@ -65,20 +65,31 @@ def read_study(content: bytes | str) -> StudyDefinition:
 
 
 def define_study(document: Mapping[str, Any]) -> StudyDefinition:
-    """Make the values of a study of a document's plain values."""
-    fields = _checked_fields(document)
+    """Make the values of a study of a document's plain values; refuse what no candidate can meet."""
+    definition = stored_study(document)
     try:
-        definition = _define(fields)
         feasibility.check(
             definition.space, definition.budget, definition.constraints, definition.workload.context_tokens
         )
+    except SpaceError as error:
+        raise _space_error(error) from None
+    return definition
+
+
+def stored_study(document: Mapping[str, Any]) -> StudyDefinition:
+    """Make the values of a study that was accepted once: what its limits allow is no longer questioned.
+
+    Those bounds grow sharper with the versions, and a study of an earlier one must stay readable.
+    """
+    fields = _checked_fields(document)
+    try:
+        return _define(fields)
     except SpaceError as error:
         raise _space_error(error) from None
     except ArchitectureError as error:
         raise StudyFileError(
             f"{error.value!r} can't be used", field=error.field, hint=error.way_out
         ) from None
-    return definition
 
 
 def _define(fields: StudyFields) -> StudyDefinition:

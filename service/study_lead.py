@@ -19,7 +19,7 @@ from service.store.measurements import Calibrations
 from service.store.rows import DeviceRow
 from service.store.studies import Studies
 from service.store.trials import Candidates, TrialDraft, Trials
-from service.study_file import LOCAL, StudyDefinition, Target, define_study
+from service.study_file import LOCAL, StudyDefinition, Target, stored_study
 from service.study_history import history_of
 from service.study_repeats import StudyRepeats
 from service.trial_run import BoundTarget, TrialRun
@@ -33,7 +33,7 @@ class StudyLead:
             row = Studies(session).find(study_id)
         self.parts = parts
         self.study_id = study_id
-        self.definition = define_study(row.document)
+        self.definition = stored_study(row.document)
         self.desk = MeasurementDesk(parts, stop)
         quality = QualityScores(parts.database, stop)
         self.trial_run = TrialRun(parts, self.definition, self.desk, quality)

@@ -23,7 +23,7 @@ from service.store.rows import (
 )
 from service.store.studies import Studies
 from service.store.trials import Trials
-from service.study_file import StudyDefinition, define_study
+from service.study_file import StudyDefinition, stored_study
 from service.study_history import architecture_of, points_of
 from service.time_worked import Span, seconds_worked
 
@@ -92,7 +92,7 @@ def read_rows(session: Session, name_or_id: str) -> StudyRows:
         answers[answer.trial_id].append(answer)
     return StudyRows(
         study=study,
-        definition=define_study(study.document),
+        definition=stored_study(study.document),
         trials=rows,
         architectures={row.id: architecture_of(session, row) for row in rows},
         answers=answers,

@@ -21,7 +21,7 @@ from service.store.agents import Devices
 from service.store.jobs import Jobs
 from service.store.rows import StudyRow
 from service.store.studies import Studies, StudyDraft
-from service.study_file import LOCAL, StudyDefinition, define_study, read_study
+from service.study_file import LOCAL, StudyDefinition, read_study, stored_study
 from service.study_lead import add_known, find_device, resume
 from service.study_progress import progress_of
 from service.study_report import study_report
@@ -105,7 +105,7 @@ def enqueue(name: StudyKey, given: CandidatesGiven, parts: ServiceParts) -> Cand
     """Add known layouts, or whole architectures, to a study; they run next."""
     with parts.database.read() as session:
         document = Studies(session).find(name).document
-    known = _known_candidates(given, define_study(document))
+    known = _known_candidates(given, stored_study(document))
     with parts.database.write() as session:
         row = Studies(session).find(name)
         if row.state in studies.STOPPED:

@@ -12,7 +12,7 @@ from service.store.measurements import Measurements
 from service.store.rows import TrialMeasurementRow, TrialRow
 from service.store.studies import Studies
 from service.store.trials import Candidates, Trials
-from service.study_file import define_study
+from service.study_file import stored_study
 from service.study_rows import front_of
 
 router = APIRouter(prefix="/studies/{name}", tags=["trials"])
@@ -52,7 +52,7 @@ def read_front(name: StudyKey, parts: ServiceParts) -> FrontOut:
     """Read the front of the measured candidates."""
     with parts.database.read() as session:
         study = Studies(session).find(name)
-        definition = define_study(study.document)
+        definition = stored_study(study.document)
         rows = Trials(session).of_study(study.id)
         front = front_of(rows, definition)
         volumes = [row.hypervolume for row in rows if row.hypervolume is not None]

@@ -10,7 +10,7 @@ import yaml
 from search.space import LARGEST_PARAMETERS
 from service.errors import StudyFileError
 from service.study_fields import LARGEST_QUANTITY
-from service.study_file import define_study, read_study
+from service.study_file import define_study, read_study, stored_study
 
 POCKET = Path(__file__).parents[2] / "examples" / "pocket.yaml"
 
@@ -110,6 +110,13 @@ BAD = [
     ("memory too small", {"constraints": ["peak_rss_mb@laptop <= 10"]}, "constraints", "smallest candidate"),
     ("bits", {"precision__bits": 3}, "precision.bits: 3 can't be used", "(4, 8, 32)"),
 ]
+
+
+def test_a_study_that_was_accepted_stays_readable_when_its_limits_would_be_refused_today() -> None:
+    document = a_document(constraints=["peak_rss_mb@laptop <= 1"])
+    with pytest.raises(StudyFileError):
+        define_study(document)
+    assert str(stored_study(document).constraints[0]) == "peak_rss_mb@laptop <= 1"
 
 
 @pytest.mark.parametrize(
