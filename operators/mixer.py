@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from operators.sizing import Sizing
 
 
 @runtime_checkable
@@ -36,10 +39,14 @@ class Operator:
 
     `module(config, hidden_size)` returns a torch module with `forward(x)` over a whole sequence, `step(x, state)` for
     one decode step and `initial_state(batch)`. `naive` is the same map as `forward`, token by token, for tests.
-    `lower(graph, config, hidden_size, x, prefix)` appends the mixer's nodes to an ONNX graph.
+    `lower(graph, config, hidden_size, x, prefix)` appends the mixer's nodes to an ONNX graph. `sizing` derives the
+    config from a hidden size and a few options, for the search. `small` is the form in which quality proxies train
+    the mixer, at hidden size 64.
     """
 
     config: type[Any]
     module: Callable[..., Any]
     naive: Callable[..., Any]
     lower: Callable[..., str]
+    sizing: "Sizing"
+    small: Mixer

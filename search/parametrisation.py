@@ -24,9 +24,8 @@ from operators.mixer import Mixer
 from search.arrangement import ARRANGEMENTS
 from search.dimension import Choice, Dimension, Fraction, Index, Value
 from search.feasibility import FeasibleWidth, build, feasible_widths, fits
-from search.mixers import MIXER_RULES, NAME_OF_CODE
 from search.recipe import LARGEST_ACCENT_SHARE, LARGEST_MINOR_SHARE, Recipe, recipes
-from search.space import Budget, SearchSpace
+from search.space import Budget, MixerChoice, SearchSpace
 
 Parameters = Mapping[str, Value]
 Forms = Mapping[str, Mixer]
@@ -77,16 +76,16 @@ class Parametrisation:
     def _recipe(self, parameters: Parameters) -> Recipe:
         dominant = str(parameters.get("dominant", self.space.mixers[0].name))
         return Recipe(
-            dominant=MIXER_RULES[dominant].code,
-            minor=MIXER_RULES[str(parameters.get("minor", dominant))].code,
+            dominant=self.space.choice(dominant).code,
+            minor=self.space.choice(str(parameters.get("minor", dominant))).code,
             minor_share=float(parameters.get("minor_share", 0.0)),
-            accent=MIXER_RULES[str(parameters.get("accent", dominant))].code,
+            accent=self.space.choice(str(parameters.get("accent", dominant))).code,
             accent_share=float(parameters.get("accent_share", 0.0)),
             arrangement=str(parameters.get("arrangement", "even")),
         )
 
     def _form(self, code: str, hidden_size: int, parameters: Parameters) -> Mixer:
-        choice = self.space.choice(NAME_OF_CODE[code])
+        choice = self.space.choice(self._name_of(code))
         wanted = {
             option: int(parameters.get(f"{choice.name}.{option}", values[0]))
             for option, values in choice.options
@@ -107,18 +106,22 @@ class Parametrisation:
         return {
             "width": _index(sizes, architecture.hidden_size),
             "depth": (_index(depths, len(architecture.blocks)) + 0.5) / max(1, len(depths)),
-            "dominant": NAME_OF_CODE[recipe.dominant],
-            "minor": NAME_OF_CODE[recipe.minor],
+            "dominant": self._name_of(recipe.dominant),
+            "minor": self._name_of(recipe.minor),
             "minor_share": recipe.minor_share,
-            "accent": NAME_OF_CODE[recipe.accent],
+            "accent": self._name_of(recipe.accent),
             "accent_share": recipe.accent_share,
             "arrangement": recipe.arrangement,
             **self._options(forms),
         }
 
+    def _name_of(self, code: str) -> str:
+        """The mixer of a letter; a letter that the space doesn't have stands for itself."""
+        return next((choice.name for choice in self.space.mixers if choice.code == code), code)
+
     def _options(self, forms: Forms) -> dict[str, Value]:
         """The options of the mixers used; the first value for the others, which are left open."""
-        read = {choice: _read(forms.get(choice.code)) for choice in self.space.mixers}
+        read = {choice: _read(choice, forms.get(choice.code)) for choice in self.space.mixers}
         return {
             f"{choice.name}.{option}": read[choice].get(option, values[0])
             for choice in self.space.mixers
@@ -149,8 +152,8 @@ def _is_single(dimension: Dimension) -> bool:
     return isinstance(dimension, Choice) and len(dimension.values) == 1
 
 
-def _read(mixer: Mixer | None) -> dict[str, int]:
-    return {} if mixer is None else MIXER_RULES[mixer.name].read(mixer)
+def _read(choice: MixerChoice, mixer: Mixer | None) -> dict[str, int]:
+    return {} if mixer is None else choice.operator.sizing.read(mixer)
 
 
 def _index(values: list[int], value: int) -> int:

@@ -10,9 +10,9 @@ from operators.architecture import Architecture
 from operators.cost import parameters
 from operators.mixer import Mixer
 from operators.precision import Precision
+from operators.registry import MIXERS, codes
 from search.errors import InfeasibleSpace, SpaceError
 from search.feasibility import build, ffn_ratio_needed, fits, widths_within_ratio
-from search.mixers import MIXER_RULES, NAME_OF_CODE
 from search.space import Budget, MixerChoice, SearchSpace
 
 FREE_FFN_RATIO = (1 / 64, 64.0)
@@ -129,13 +129,14 @@ def _reference_choices(reference: Architecture, space: SearchSpace) -> dict[str,
 
 
 def _mixer_name(code: str) -> str:
-    if code not in NAME_OF_CODE:
+    known = codes()
+    if code not in known:
         raise SpaceError("layout", repr(code), f"unknown letter; use {_letters()}")
-    return NAME_OF_CODE[code]
+    return known[code]
 
 
 def _letters() -> str:
-    return ", ".join(f"{code} = {name}" for code, name in NAME_OF_CODE.items())
+    return ", ".join(f"{code} = {name}" for code, name in codes().items())
 
 
 def _at_every_width(
@@ -164,7 +165,7 @@ def _like(originals: Forms, choices: Mapping[str, MixerChoice], hidden_size: int
 
 def _most_like(original: Any, choice: MixerChoice, hidden_size: int) -> Mixer:
     """The allowed form nearest to the original's options, key and value heads by their share of the heads."""
-    wanted: dict[str, float] = dict(MIXER_RULES[choice.name].read(original))
+    wanted: dict[str, float] = dict(choice.operator.sizing.read(original))
     if "kv_heads" not in wanted:
         return choice.nearest(hidden_size, wanted)
     share = wanted.pop("kv_heads") / original.heads
@@ -200,7 +201,7 @@ def _adaptations(reference: Architecture, scaled: Architecture) -> Iterator[str]
 
 
 def _option_adaptations(original: Any, scaled: Any) -> Iterator[str]:
-    read = MIXER_RULES[scaled.name].read
+    read = MIXERS[scaled.name].sizing.read
     for option, before in read(original).items():
         after = read(scaled)[option]
         if option == "kv_heads" and after * original.heads != before * scaled.heads:

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
-from operators.mixer import Mixer
+from operators.mixer import Mixer, Operator
 from operators.precision import Precision
+from operators.registry import MIXERS, Registry
+from operators.sizing import HEAD_SIZE_STEP, Sizing
 from search.errors import SpaceError
-from search.mixers import HEAD_SIZE_STEP, MIXER_RULES, MixerRule
 
 WIDTH_STEP = 64
 WIDEST = 16_384
@@ -48,25 +49,30 @@ class MixerChoice:
 
     name: str
     options: tuple[tuple[str, tuple[int, ...]], ...]
+    operator: Operator = field(compare=False, repr=False)
 
     @classmethod
-    def of(cls, name: str, options: Mapping[str, int | Sequence[int]] | None = None) -> "MixerChoice":
+    def of(
+        cls,
+        name: str,
+        options: Mapping[str, int | Sequence[int]] | None = None,
+        registry: Registry = MIXERS,
+    ) -> "MixerChoice":
         """Read a mixer's entry of a study file; an option left out keeps its default.
 
         Raises SpaceError, which names the key, for an unknown mixer or option or an impossible value.
         """
-        rule = MIXER_RULES.get(name)
-        if rule is None:
-            raise SpaceError(
-                "space.mixers", repr(name), f"unknown mixer; use one of {', '.join(MIXER_RULES)}"
-            )
-        given = {key: _values(name, rule, key, value) for key, value in (options or {}).items()}
-        return cls(name, tuple({**rule.defaults, **given}.items()))
+        operator = registry.get(name)
+        if operator is None:
+            raise SpaceError("space.mixers", repr(name), f"unknown mixer; use one of {', '.join(registry)}")
+        sizing = operator.sizing
+        given = {key: _values(name, sizing, key, value) for key, value in (options or {}).items()}
+        return cls(name, tuple({**sizing.defaults, **given}.items()), operator)
 
     @property
     def code(self) -> str:
         """The mixer's letter in a layout."""
-        return MIXER_RULES[self.name].code
+        return str(self.operator.config.code)
 
     def fitting(self, hidden_size: int) -> tuple[dict[str, int], ...]:
         """Return the combinations of option values that a hidden size allows, in the order given."""
@@ -74,12 +80,12 @@ class MixerChoice:
         combinations = (
             dict(zip(keys, chosen, strict=True)) for chosen in product(*dict(self.options).values())
         )
-        fits = MIXER_RULES[self.name].fits
+        fits = self.operator.sizing.fits
         return tuple(combination for combination in combinations if fits(hidden_size, combination))
 
     def mixers(self, hidden_size: int) -> tuple[Mixer, ...]:
         """Return every form of the mixer that a hidden size allows."""
-        build = MIXER_RULES[self.name].build
+        build = self.operator.sizing.build
         return tuple(build(hidden_size, combination) for combination in self.fitting(hidden_size))
 
     def nearest(self, hidden_size: int, wanted: Mapping[str, float]) -> Mixer:
@@ -92,7 +98,7 @@ class MixerChoice:
             way_out = f"hidden size {hidden_size} is not a multiple of any head_size given"
             raise SpaceError(f"space.mixers.{self.name}", dict(self.options), way_out)
         distances = [_distance(combination, wanted) for combination in fitting]
-        return MIXER_RULES[self.name].build(hidden_size, fitting[distances.index(min(distances))])
+        return self.operator.sizing.build(hidden_size, fitting[distances.index(min(distances))])
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,7 @@ class SearchSpace:
         _refuse_range("space.depth", self.depth, 1, DEEPEST)
         _refuse_range("space.ffn_ratio", self.ffn_ratio, 0.0, 64.0)
         if not self.mixers:
-            raise SpaceError("space.mixers", "{}", f"name at least one of {', '.join(MIXER_RULES)}")
+            raise SpaceError("space.mixers", "{}", f"name at least one of {', '.join(MIXERS)}")
         names = [choice.name for choice in self.mixers]
         if len(set(names)) < len(names):
             raise SpaceError(
@@ -154,17 +160,17 @@ def shortened(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:20]}... ({len(text)} characters)"
 
 
-def _values(mixer: str, rule: MixerRule, key: str, value: int | Sequence[int]) -> tuple[int, ...]:
+def _values(mixer: str, sizing: Sizing, key: str, value: int | Sequence[int]) -> tuple[int, ...]:
     place = f"space.mixers.{mixer}.{key}"
-    if key not in rule.defaults:
-        raise SpaceError(place, value, f"unknown option; {mixer} has {', '.join(rule.defaults)}")
+    if key not in sizing.defaults:
+        raise SpaceError(place, value, f"unknown option; {mixer} has {', '.join(sizing.defaults)}")
     values = (value,) if isinstance(value, int) else tuple(value)
     if not values or len(set(values)) < len(values):
         raise SpaceError(place, shortened(value), "give one value or a list of different ones")
     if len(values) > MOST_VALUES:
         raise SpaceError(place, f"a list of {len(values)} values", f"give at most {MOST_VALUES}")
     for number in values:
-        _refuse_option(place, key, number, rule.smallest[key])
+        _refuse_option(place, key, number, sizing.smallest[key])
     return values
 
 

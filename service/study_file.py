@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from devices.plan import Workload
 from operators.errors import ArchitectureError
 from operators.precision import Precision
+from operators.registry import MIXERS
 from search import feasibility
 from search.errors import MetricError, SpaceError
-from search.mixers import MIXER_RULES
 from search.objective import Constraint, Objective
 from search.space import Budget, MixerChoice, SearchSpace
 from service.errors import StudyFileError
@@ -129,11 +129,11 @@ def _space(fields: StudyFields, precision: Precision) -> SearchSpace:
 
 
 def _mixer(name: str, options: Mapping[str, int | Sequence[int]]) -> MixerChoice:
-    if name not in MIXER_RULES:
-        raise _unknown("space.mixers", name, "mixer", MIXER_RULES)
+    if name not in MIXERS:
+        raise _unknown("space.mixers", name, "mixer", MIXERS)
     for key in options:
-        if key not in MIXER_RULES[name].defaults:
-            raise _unknown(f"space.mixers.{name}", key, "key", MIXER_RULES[name].defaults)
+        if key not in MIXERS[name].sizing.defaults:
+            raise _unknown(f"space.mixers.{name}", key, "key", MIXERS[name].sizing.defaults)
     return MixerChoice.of(name, options)
 
 

@@ -12,6 +12,7 @@ from operators.graph import MICROSOFT, GraphBuilder
 from operators.mixer import Operator
 from operators.mixers.short_conv import causal_depthwise_conv
 from operators.norms import RMSNorm
+from operators.sizing import Options, Sizing, heads_fill, heads_of
 
 L2_EPSILON = 1e-6
 OUTPUT_NORM_EPSILON = 1e-6
@@ -269,4 +270,28 @@ def _inverse_softplus_of_log_uniform(count: int) -> Tensor:
     return steps + torch.log(-torch.expm1(-steps))
 
 
-GATED_DELTA_NET = Operator(GatedDeltaNet, GatedDeltaNetModule, naive_gated_delta_net, lower_gated_delta_net)
+def _sized(hidden_size: int, options: Options) -> GatedDeltaNet:
+    heads, size = heads_of(hidden_size, options), options["head_size"]
+    return GatedDeltaNet(heads, heads, size, size, options["conv_kernel_size"])
+
+
+def _options(mixer: GatedDeltaNet) -> dict[str, int]:
+    return {"head_size": mixer.value_head_size, "conv_kernel_size": mixer.conv_kernel_size}
+
+
+SIZING = Sizing(
+    defaults={"head_size": (64,), "conv_kernel_size": (4,)},
+    smallest={"head_size": 16, "conv_kernel_size": 2},
+    fits=heads_fill,
+    build=_sized,
+    read=_options,
+)
+
+GATED_DELTA_NET = Operator(
+    GatedDeltaNet,
+    GatedDeltaNetModule,
+    naive_gated_delta_net,
+    lower_gated_delta_net,
+    SIZING,
+    small=GatedDeltaNet(key_heads=1, value_heads=1),
+)

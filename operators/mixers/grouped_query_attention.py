@@ -12,6 +12,7 @@ from operators.graph import MICROSOFT, GraphBuilder
 from operators.mixer import Operator
 from operators.norms import RMSNorm
 from operators.rotary import ROTATED_STEP, Rotation, rotary_angles, rotate
+from operators.sizing import Options, Sizing, heads_group, heads_of
 
 OUTPUT_GATES = ("none", "element", "head")
 
@@ -272,4 +273,27 @@ def _rotary_tables(graph: GraphBuilder, rotation: Rotation) -> tuple[str, ...]:
     return cosines, sines
 
 
-GROUPED_QUERY_ATTENTION = Operator(GroupQueryAttention, AttentionModule, naive_attention, lower_attention)
+def _sized(hidden_size: int, options: Options) -> GroupQueryAttention:
+    return GroupQueryAttention(heads_of(hidden_size, options), options["kv_heads"], options["head_size"])
+
+
+def _options(mixer: GroupQueryAttention) -> dict[str, int]:
+    return {"head_size": mixer.head_size, "kv_heads": mixer.kv_heads}
+
+
+SIZING = Sizing(
+    defaults={"head_size": (64,), "kv_heads": (2, 1)},
+    smallest={"head_size": 16, "kv_heads": 1},
+    fits=heads_group,
+    build=_sized,
+    read=_options,
+)
+
+GROUPED_QUERY_ATTENTION = Operator(
+    GroupQueryAttention,
+    AttentionModule,
+    naive_attention,
+    lower_attention,
+    SIZING,
+    small=GroupQueryAttention(heads=4, kv_heads=4, head_size=16, rotary_base=1e4),
+)

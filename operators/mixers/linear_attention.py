@@ -11,6 +11,7 @@ from operators.errors import ArchitectureError
 from operators.graph import MICROSOFT, GraphBuilder
 from operators.mixer import Operator
 from operators.norms import RMSNorm
+from operators.sizing import Options, Sizing, heads_fill, heads_of
 
 DECAY_RANK = 16
 DECAY_DIVISOR = 16.0
@@ -199,6 +200,29 @@ def _log_decay(graph: GraphBuilder, config: LinearAttention, rank: str, prefix: 
     return graph.nodes_out("LinearAttentionGate", [raised, bias, scale], 1, MICROSOFT)[0]
 
 
+def _sized(hidden_size: int, options: Options) -> LinearAttention:
+    # Keys half as wide as values, as in the paper: the memory is then half of the delta net's.
+    heads, size = heads_of(hidden_size, options), options["head_size"]
+    return LinearAttention(heads, key_head_size=size // 2, value_head_size=size)
+
+
+def _options(mixer: LinearAttention) -> dict[str, int]:
+    return {"head_size": mixer.value_head_size}
+
+
+SIZING = Sizing(
+    defaults={"head_size": (64,)},
+    smallest={"head_size": 16},
+    fits=heads_fill,
+    build=_sized,
+    read=_options,
+)
+
 LINEAR_ATTENTION = Operator(
-    LinearAttention, LinearAttentionModule, naive_linear_attention, lower_linear_attention
+    LinearAttention,
+    LinearAttentionModule,
+    naive_linear_attention,
+    lower_linear_attention,
+    SIZING,
+    small=LinearAttention(heads=1, key_head_size=64),
 )

@@ -10,6 +10,7 @@ from torch.nn import functional
 from operators.errors import ArchitectureError
 from operators.graph import GraphBuilder
 from operators.mixer import Operator
+from operators.sizing import Options, Sizing, always_fits
 
 
 @dataclass(frozen=True)
@@ -105,4 +106,22 @@ def lower_short_conv(graph: GraphBuilder, config: ShortConv, hidden_size: int, x
     return graph.matmul(graph.node("Mul", gate_out, mixed), f"{prefix}.out_proj", d, d)
 
 
-SHORT_CONV = Operator(ShortConv, ShortConvModule, naive_short_conv, lower_short_conv)
+def _sized(hidden_size: int, options: Options) -> ShortConv:
+    return ShortConv(kernel_size=options["kernel_size"])
+
+
+def _options(mixer: ShortConv) -> dict[str, int]:
+    return {"kernel_size": mixer.kernel_size}
+
+
+SIZING = Sizing(
+    defaults={"kernel_size": (3,)},
+    smallest={"kernel_size": 2},
+    fits=always_fits,
+    build=_sized,
+    read=_options,
+)
+
+SHORT_CONV = Operator(
+    ShortConv, ShortConvModule, naive_short_conv, lower_short_conv, SIZING, small=ShortConv(kernel_size=3)
+)

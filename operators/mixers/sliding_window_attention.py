@@ -11,6 +11,7 @@ from operators.mixers.grouped_query_attention import (
     lower_attention,
     naive_attention,
 )
+from operators.sizing import Options, Sizing, heads_group, heads_of
 
 CACHE_SLACK_TOKENS = 64
 """Room beyond the window: ONNX Runtime then compacts the cache once in 65 steps instead of at every one."""
@@ -45,4 +46,28 @@ class SlidingWindowAttention(GroupQueryAttention):
         return self.window
 
 
-SLIDING_WINDOW_ATTENTION = Operator(SlidingWindowAttention, AttentionModule, naive_attention, lower_attention)
+def _sized(hidden_size: int, options: Options) -> SlidingWindowAttention:
+    heads = heads_of(hidden_size, options)
+    return SlidingWindowAttention(heads, options["kv_heads"], options["head_size"], window=options["window"])
+
+
+def _options(mixer: SlidingWindowAttention) -> dict[str, int]:
+    return {"head_size": mixer.head_size, "kv_heads": mixer.kv_heads, "window": mixer.window}
+
+
+SIZING = Sizing(
+    defaults={"head_size": (64,), "kv_heads": (2, 1), "window": (256,)},
+    smallest={"head_size": 16, "kv_heads": 1, "window": 1},
+    fits=heads_group,
+    build=_sized,
+    read=_options,
+)
+
+SLIDING_WINDOW_ATTENTION = Operator(
+    SlidingWindowAttention,
+    AttentionModule,
+    naive_attention,
+    lower_attention,
+    SIZING,
+    small=SlidingWindowAttention(heads=4, kv_heads=4, head_size=16, rotary_base=1e4, window=8),
+)

@@ -7,12 +7,8 @@ from torch.nn import functional
 
 from operators.architecture import Architecture, Block, SwiGLU
 from operators.mixer import Mixer
-from operators.mixers.gated_delta_net import GatedDeltaNet
-from operators.mixers.grouped_query_attention import GroupQueryAttention
-from operators.mixers.linear_attention import LinearAttention
-from operators.mixers.short_conv import ShortConv
-from operators.mixers.sliding_window_attention import SlidingWindowAttention
 from operators.model import LanguageModel, initialise
+from operators.registry import MIXERS
 from search.errors import SpaceError
 from search.quality.recall_tasks import IGNORE, TASKS, VOCABULARY, draw, fixed_memory, mixed_batch
 
@@ -21,13 +17,7 @@ RECALL_VERSION = 1
 
 HIDDEN_SIZE = 64
 FFN_WIDTH = 128
-SMALL_MIXERS: dict[str, Mixer] = {
-    "C": ShortConv(kernel_size=3),
-    "A": GroupQueryAttention(heads=4, kv_heads=4, head_size=16, rotary_base=1e4),
-    "S": SlidingWindowAttention(heads=4, kv_heads=4, head_size=16, rotary_base=1e4, window=8),
-    "D": GatedDeltaNet(key_heads=1, value_heads=1),
-    "L": LinearAttention(heads=1, key_head_size=64),
-}
+SMALL_MIXERS: dict[str, Mixer] = {operator.config.code: operator.small for operator in MIXERS.values()}
 
 
 @dataclass(frozen=True)

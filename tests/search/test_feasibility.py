@@ -4,13 +4,13 @@ from hypothesis import strategies as st
 
 from operators.cost import parameters, state_bytes, weight_bytes
 from operators.precision import Precision
+from operators.registry import MIXERS
 from search.errors import InfeasibleSpace
 from search.feasibility import RUNTIME_BYTES, build, check, feasible_widths
-from search.mixers import MIXER_RULES
 from search.objective import BYTES_PER_MB, Constraint
 from search.space import WIDEST, Budget, MixerChoice, SearchSpace
 
-ALL_MIXERS = tuple(MixerChoice.of(name) for name in MIXER_RULES)
+ALL_MIXERS = tuple(MixerChoice.of(name) for name in MIXERS)
 SIXTY_MILLION = Budget(60_000_000)
 
 
@@ -36,7 +36,7 @@ def the_refusal(
 @st.composite
 def spaces_and_budgets(draw) -> tuple[SearchSpace, Budget]:
     """Spaces around a width that can be, so that most of them are feasible."""
-    names = draw(st.lists(st.sampled_from(sorted(MIXER_RULES)), min_size=1, max_size=5, unique=True))
+    names = draw(st.lists(st.sampled_from(sorted(MIXERS)), min_size=1, max_size=5, unique=True))
     head_sizes = draw(st.sampled_from([[64], [32, 64], [32]]))
     vocabulary = draw(st.sampled_from([256, 4096, 32768, 65536]))
     ratio = draw(st.floats(0.1, 0.6))

@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from operators import registry
 from operators.architecture import Architecture
 from operators.cost import parameters
 from search.errors import InfeasibleSpace
-from search.mixers import MIXER_RULES
 from search.parametrisation import Parametrisation
 from search.scaling import scale_layout
 from search.space import Budget, MixerChoice, SearchSpace
@@ -59,7 +59,7 @@ def test_every_choice_of_parameters_is_feasible(parametrisation, shares) -> None
     assert {block.mixer.name for block in architecture.blocks} <= {choice.name for choice in space.mixers}
     for block in architecture.blocks:
         block.mixer.check(architecture.hidden_size)
-        options = MIXER_RULES[block.mixer.name].read(block.mixer)
+        options = registry.MIXERS[block.mixer.name].sizing.read(block.mixer)
         assert all(options[option] in values for option, values in space.choice(block.mixer.name).options)
 
 

@@ -1,8 +1,8 @@
 import pytest
 
 from operators.precision import Precision
+from operators.registry import MIXERS, codes
 from search.errors import SpaceError
-from search.mixers import MIXER_RULES, NAME_OF_CODE
 from search.space import Budget, MixerChoice, SearchSpace
 
 
@@ -16,17 +16,17 @@ def a_space(**changes) -> SearchSpace:
     return SearchSpace(**{**fields, **changes})
 
 
-@pytest.mark.parametrize("name", MIXER_RULES)
+@pytest.mark.parametrize("name", MIXERS)
 def test_every_mixer_rule_is_complete_and_reads_back_what_it_built(name: str) -> None:
-    rule = MIXER_RULES[name]
+    rule = MIXERS[name].sizing
     assert rule.defaults.keys() == rule.smallest.keys()
     options = {option: values[0] for option, values in rule.defaults.items()}
     assert rule.fits(512, options)
     mixer = rule.build(512, options)
     mixer.check(512)
     assert rule.read(mixer) == options
-    assert (mixer.name, mixer.code) == (name, rule.code)
-    assert NAME_OF_CODE[mixer.code] == name
+    assert (mixer.name, mixer.code) == (name, MIXERS[name].config.code)
+    assert codes()[mixer.code] == name
 
 
 def test_a_mixer_offers_the_combinations_that_a_width_allows() -> None:
