@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from devices.plan import SentinelReference, to_dict
 from search.proposer import Proposer, Scored, Told
 from service.demo_run import packaged_study
-from service.measurement_plans import Calibration, Conditions, candidate_plan, lower_model
+from service.measurement_plans import (
+    Calibration,
+    Conditions,
+    calibration_plan,
+    candidate_plan,
+    lower_model,
+)
 from service.study_file import StudyDefinition, read_study
 
 CANDIDATES = 20
@@ -35,6 +41,7 @@ def measure_overhead() -> OverheadFigures:
     """Propose, lower and plan candidates of the pocket study; made-up objective values move the sampler on."""
     study = read_study(packaged_study())
     proposer = Proposer(study.space, study.budget, study.objectives, study.constraints, study.seed)
+    calibration_plan(Conditions(study.workload, study.precision))  # as in a study, before its first candidate
     seconds: dict[str, list[float]] = {step: [] for step in STEPS}
     for number in range(CANDIDATES):
         for step, spent in _one_candidate(study, proposer, number).items():
