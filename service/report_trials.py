@@ -32,7 +32,7 @@ def trial_row(rows: StudyRows, stored: StoredTrial, front: StudyFront, log_excer
         closest=stored.number in front.closest,
         knee=stored.number == front.knee,
         cells=cells_of(observed),
-        violations=_violations(rows.definition, observed),
+        violations=violations_of(rows.definition, stored),
         outcome=stored.outcome,
         detail=stored.detail,
         href=f"/studies/{rows.study.name}/trials/{stored.number}",
@@ -99,8 +99,9 @@ def _cell(name: str, observation: Observation) -> Cell:
     return Cell(observation.value, observation.low, observation.high, observation.raw if is_time else None)
 
 
-def _violations(definition: StudyDefinition, observed: Mapping[str, Observation]) -> tuple[str, ...]:
-    values = {name: each.value for name, each in observed.items()}
+def violations_of(definition: StudyDefinition, stored: StoredTrial) -> tuple[str, ...]:
+    """Say in words which constraints a trial misses."""
+    values = {name: each.value for name, each in observations_from_dict(stored.observations).items()}
     known = tuple(each for each in definition.constraints if each.name in values)
     return violations(known, values)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from reports.rows import CurrentRow, ProgressRow
 from reports.rows import TrialRow as ReportTrial
 from service.report_columns import columns_of
-from service.report_trials import trial_row
+from service.report_trials import trial_row, violations_of
 from service.store import studies, trials
 from service.store.rows import TrialRow
 from service.study_rows import StudyFront, StudyRows, front_of
@@ -42,12 +42,12 @@ def progress_of(rows: StudyRows) -> ProgressRow:
 
 
 def _outside_the_constraints(rows: StudyRows, front: StudyFront) -> str:
-    shown = [trial_row(rows, row, front) for row in rows.trials if row.state == trials.MEASURED]
-    measured = [row for row in shown if row.kind != trials.REFERENCE]
-    outside = [row for row in measured if row.violations]
-    closest = next((row for row in outside if row.closest), None)
+    candidates = [row for row in rows.trials if row.kind != trials.REFERENCE]
+    measured = [row for row in candidates if row.state == trials.MEASURED]
+    outside = [row for row in measured if violations_of(rows.definition, row)]
+    closest = next((row for row in outside if row.number in front.closest), None)
     if closest is not None:
-        missed = "; ".join(closest.violations)
+        missed = "; ".join(violations_of(rows.definition, closest))
         return f"none of {len(measured)} candidates meets the constraints; the closest is #{closest.number}: {missed}"
     return f"{len(outside)} of {len(measured)} candidates are outside the constraints" if outside else ""
 

@@ -13,7 +13,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from operators.architecture import Architecture
 from operators.errors import ExportError
 from operators.export.check import (
     check_tokens,
@@ -112,8 +111,3 @@ def _compare_with_transformers(model: LanguageModel, draft: Path, trusted: bool)
 
 def _weights(model: LanguageModel) -> dict[str, Tensor]:
     return {name: tensor.detach() for name, tensor in model.state_dict().items()}
-
-
-def is_native(architecture: Architecture) -> bool:
-    """Tell whether a published family can say this architecture."""
-    return native_config(architecture) is not None

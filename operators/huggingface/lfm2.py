@@ -25,6 +25,11 @@ from operators.mixers.grouped_query_attention import GroupQueryAttention
 from operators.mixers.short_conv import ShortConv
 
 ATTENTION, CONV = "full_attention", "conv"
+NAMES = {
+    "embedding.weight": "model.embed_tokens.weight",
+    "final_norm.weight": "model.embedding_norm.weight",
+    "head.weight": "lm_head.weight",
+}
 INITIALISATION_KEYS = (
     "block_mlp_init_scale",
     "block_out_init_scale",
@@ -115,12 +120,7 @@ def write(architecture: Architecture) -> dict[str, Any]:
 
 def tensors(architecture: Architecture, weights: Weights) -> dict[str, Tensor]:
     """Rename the weights as an LFM2 checkpoint names them."""
-    names = {
-        "embedding.weight": "model.embed_tokens.weight",
-        "final_norm.weight": "model.embedding_norm.weight",
-        "head.weight": "lm_head.weight",
-    }
-    return renamed(architecture, weights, names, _block)
+    return renamed(architecture, weights, NAMES, _block)
 
 
 def _block(mixer: Mixer, own: Weights) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ from operators.huggingface.family import (
     shared_keys,
     split_projection,
 )
-from operators.huggingface.lfm2 import conv_tensors
+from operators.huggingface.lfm2 import NAMES, conv_tensors
 from operators.mixer import Mixer
 from operators.mixers.grouped_query_attention import GroupQueryAttention
 from operators.mixers.short_conv import ShortConv
@@ -119,12 +119,7 @@ def _type_of(mixer: Mixer) -> str:
 
 def tensors(architecture: Architecture, weights: Weights) -> dict[str, Tensor]:
     """Rename the weights as an LFM3 checkpoint names them."""
-    names = {
-        "embedding.weight": "model.embed_tokens.weight",
-        "final_norm.weight": "model.embedding_norm.weight",
-        "head.weight": "lm_head.weight",
-    }
-    return renamed(architecture, weights, names, _block)
+    return renamed(architecture, weights, NAMES, _block)
 
 
 def _block(mixer: Mixer, own: Weights) -> dict[str, Tensor]:

@@ -11,10 +11,10 @@ import pytest
 
 from operators.architecture import Architecture
 from operators.errors import LoweringError
+from operators.export.onnx_folder import write_pool
 from operators.lowering import POOL_FILE, LoweredGraph, lower
 from operators.mixer import Mixer
 from operators.mixers.linear_attention import LinearAttention
-from operators.pool import Region, region_bytes, region_floats, section_starts
 from operators.precision import Precision
 from operators.reference_output import expected_logits
 from operators.references import reference
@@ -24,25 +24,11 @@ SEED = 7
 INT4, INT8, FP32 = Precision(4, 32), Precision(8, 32), Precision(32)
 
 
-def write_pool(folder: Path, lowered: LoweredGraph) -> None:
-    with (folder / POOL_FILE).open("wb") as file:
-        starts = section_starts(lowered.sections)
-        for i, (section, start) in enumerate(zip(lowered.sections, starts, strict=True)):
-            file.seek(start)
-            region = Region(i, section.source, 0, section.byte_length)
-            values = (
-                region_floats(SEED, region)
-                if section.source.kind == "uniform"
-                else region_bytes(SEED, region)
-            )
-            file.write(values.tobytes())
-
-
 class Decoder:
     """Runs a lowered graph step by step, its states bound as the runner binds them."""
 
     def __init__(self, folder: Path, lowered: LoweredGraph) -> None:
-        write_pool(folder, lowered)
+        write_pool(folder / POOL_FILE, lowered, SEED)
         (folder / "candidate.onnx").write_bytes(lowered.onnx_bytes)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
