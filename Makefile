@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_OPTIONS ?=
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test test-all check bench recall-table lock clean
+.PHONY: demo test test-all check bench bench-operators recall-table lock clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/loopfront demo $(DEMO_OPTIONS)
@@ -28,6 +28,11 @@ check: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.benchmarks $(BENCH_OPTIONS)
+
+# Against llama.cpp, which pip compiles for this machine (minutes), and onnxruntime-genai; about 10 GB of files.
+bench-operators: $(VENV)/.installed-test
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt -e ".[bench]"
+	$(BIN)/python -m tests.benchmarks.operator_speed $(BENCH_OPTIONS)
 
 recall-table: $(VENV)/.installed
 	$(BIN)/python -m search.quality.recall_table --workers 2

@@ -192,7 +192,9 @@ class Genai:
         self._model = onnxruntime_genai.Model(config)
         self._prompt = self._generator(setting.prompt_tokens)
         self._deep = self._generator(setting.depth)
-        self._deep.append_tokens(np.random.default_rng(SEED).integers(0, 1000, setting.depth).astype(np.int32))
+        self._deep.append_tokens(
+            np.random.default_rng(SEED).integers(0, 1000, setting.depth).astype(np.int32)
+        )
         self._deep.generate_next_token()
 
     def prefill(self, tokens: np.ndarray) -> tuple[float, np.ndarray]:

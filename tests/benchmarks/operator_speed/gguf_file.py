@@ -121,5 +121,3 @@ def _write_mixer(writer: gguf.GGUFWriter, mixer: Mixer) -> None:
             writer.add_ssm_inner_size(mixer.value_heads * mixer.value_head_size)
             writer.add_full_attention_interval(4)
             writer.add_rope_dimension_sections([11, 11, 10, 0])
-
-
