@@ -83,7 +83,7 @@ def _genai_folder(architecture: Architecture, home: Path, capacity: int) -> Path
 def _name_for_builder(path: Path) -> None:
     config = json.loads(path.read_text())
     config["architectures"] = [BUILDER_CLASSES.get(name, name) for name in config["architectures"]]
-    path.write_text(json.dumps(config))
+    path.write_text(json.dumps({**config, **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), 0)}))
 
 
 def _write_small_tokenizer(folder: Path) -> None:
