@@ -230,9 +230,13 @@ ONE_TOKEN = np.array([7], np.int64)
 
 
 def serve(connection: Connection, make: Callable[[], Engine]) -> None:
-    """Be the process of one engine: answer calls by name until the other end closes."""
-    engine = make()
-    connection.send("ready")
+    """Be the process of one engine: say "" or why it can't run, then answer calls until the other end closes."""
+    try:
+        engine = make()
+    except (RuntimeError, AssertionError) as error:
+        connection.send(str(error).splitlines()[0])
+        return
+    connection.send("")
     while True:
         try:
             name, argument = connection.recv()

@@ -69,7 +69,7 @@ def _genai_folder(architecture: Architecture, home: Path, capacity: int) -> Path
         return found
     if not weights.exists():
         export_huggingface(_model(architecture, capacity), weights)
-        _name_for_builder(weights / "config.json")
+        _write_for_builder(weights / "config.json")
         _write_small_tokenizer(weights)
     command = [
         sys.executable, "-m", "onnxruntime_genai.models.builder",
@@ -80,10 +80,18 @@ def _genai_folder(architecture: Architecture, home: Path, capacity: int) -> Path
     return found
 
 
-def _name_for_builder(path: Path) -> None:
+def _write_for_builder(path: Path) -> None:
+    """Spell the config as the model builder reads it: it asks for keys that transformers no longer needs."""
     config = json.loads(path.read_text())
     config["architectures"] = [BUILDER_CLASSES.get(name, name) for name in config["architectures"]]
-    path.write_text(json.dumps({**config, **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), 0)}))
+    config |= dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), 0)
+    rope = config["rope_parameters"]
+    if config["model_type"] == "gemma3_text":
+        config["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
+        rope |= rope["full_attention"]
+    if config["model_type"] == "qwen3_5_text":
+        rope |= {"mrope_section": [11, 11, 10], "mrope_interleaved": True}
+    path.write_text(json.dumps(config))
 
 
 def _write_small_tokenizer(folder: Path) -> None:
