@@ -26,6 +26,12 @@ LLAMA_CPP, GENAI = "llama.cpp Q4_0", "genai int4-b32"
 BUILDER_CLASSES = {"Qwen3_5ForCausalLM": "Qwen3_5ForConditionalGeneration"}
 """The model builder knows Qwen3.5's text part by the name of the whole model."""
 
+BUILDER = """
+import runpy, transformers
+transformers.Gemma3TextConfig.rope_local_base_freq = 1e4  # the builder reads what transformers 5 no longer has
+runpy.run_module("onnxruntime_genai.models.builder", run_name="__main__", alter_sys=True)
+"""
+
 
 @dataclass(frozen=True)
 class Contender:
@@ -72,7 +78,7 @@ def _genai_folder(architecture: Architecture, home: Path, capacity: int) -> Path
         _write_for_builder(weights / "config.json")
         _write_small_tokenizer(weights)
     command = [
-        sys.executable, "-m", "onnxruntime_genai.models.builder",
+        sys.executable, "-c", BUILDER,
         "-i", str(weights), "-o", str(found), "-c", str(home / "cache"), "-p", "int4", "-e", "cpu",
         "--extra_options", f"int4_block_size={PEER_BLOCK}", "int4_accuracy_level=4",
     ]  # fmt: skip
@@ -87,7 +93,6 @@ def _write_for_builder(path: Path) -> None:
     config |= dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), 0)
     rope = config["rope_parameters"]
     if config["model_type"] == "gemma3_text":
-        config["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
         rope |= rope["full_attention"]
     if config["model_type"] == "qwen3_5_text":
         rope |= {"mrope_section": [11, 11, 10], "mrope_interleaved": True}

@@ -1,0 +1,95 @@
+"""What one mixer costs a decode step at the width of LFM2-350M, beside the least that its bytes allow."""
+
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from operators.architecture import Architecture, Block, SwiGLU
+from operators.cost import decode_bytes
+from operators.export.onnx_folder import export_onnx
+from operators.mixer import Mixer
+from operators.mixers.gated_delta_net import GatedDeltaNet
+from operators.mixers.grouped_query_attention import GroupQueryAttention
+from operators.mixers.linear_attention import LinearAttention
+from operators.mixers.short_conv import ShortConv
+from operators.mixers.sliding_window_attention import SlidingWindowAttention
+from operators.precision import Precision
+from tests.benchmarks.operator_speed.engines import OnnxRuntime, Setting
+
+WIDTH, VOCABULARY = 1024, 1024
+MIXERS: Mapping[str, Mixer] = {
+    "short_conv": ShortConv(3),
+    "grouped_query_attention": GroupQueryAttention(heads=16, kv_heads=8, head_size=64),
+    "sliding_window_attention": SlidingWindowAttention(heads=16, kv_heads=8, head_size=64, window=256),
+    "gated_delta_net": GatedDeltaNet(key_heads=8, value_heads=8, key_head_size=128, value_head_size=128),
+    "linear_attention": LinearAttention(heads=8, key_head_size=128, value_head_size=128),
+}
+FEW, MANY = 12, 36
+"""Copies of a block: neither fits the caches, so that the difference is that of copies read from memory."""
+SMALL_FFN, LARGE_FFN = 128, 4608
+DEPTHS = (512, 4096)
+STEPS, TURNS = 24, 7
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Milliseconds of one block's decode step by depth, and the bytes that it moves over the measured bandwidth."""
+
+    name: str
+    milliseconds: tuple[float, ...]
+    floor_milliseconds: tuple[float, ...]
+
+
+def measure_mixers(folder: Path, precision: Precision, threads: int) -> list[Cost]:
+    """Time every mixer with the smallest FFN by the slope over unique copies, interleaved."""
+    bandwidth = read_bandwidth(threads)
+    costs = []
+    for name, mixer in MIXERS.items():
+        per_depth = [_slope(folder, name, mixer, precision, threads, depth) for depth in DEPTHS]
+        floors = [_bytes(mixer, precision, depth) / bandwidth * 1e3 for depth in DEPTHS]
+        costs.append(Cost(name, tuple(per_depth), tuple(floors)))
+    return costs
+
+
+def _slope(folder: Path, name: str, mixer: Mixer, precision: Precision, threads: int, depth: int) -> float:
+    engines = []
+    for copies in (FEW, MANY):
+        home = folder / f"{name}-{copies}-{precision.label}-{depth}"
+        if not home.exists():
+            export_onnx(copies_of(mixer, copies), home, precision, depth + STEPS * (TURNS + 1))
+        engines.append(OnnxRuntime(home, Setting(threads, 1, depth, STEPS * (TURNS + 1))))
+    differences = []
+    for turn in range(TURNS + 1):
+        few, many = (statistics.median(engine.decode_at_depth(STEPS)) for engine in engines)
+        if turn:
+            differences.append(many - few)
+    return 1e3 * statistics.median(differences) / (MANY - FEW)
+
+
+def copies_of(mixer: Mixer, copies: int, ffn_width: int = SMALL_FFN) -> Architecture:
+    """Return an architecture of `copies` equal blocks."""
+    return Architecture(VOCABULARY, WIDTH, (Block(mixer, SwiGLU(ffn_width)),) * copies)
+
+
+def _bytes(mixer: Mixer, precision: Precision, depth: int) -> float:
+    few, many = (decode_bytes(copies_of(mixer, copies), precision, depth) for copies in (FEW, MANY))
+    return (many - few) / (MANY - FEW)
+
+
+def read_bandwidth(threads: int) -> float:
+    """Return bytes per second that plain reading reaches here: the best of nine sums over 512 MiB."""
+    import torch
+
+    torch.set_num_threads(threads)
+    values = torch.ones(2**27)
+    best = min(_seconds(partial(torch.dot, values, values)) for _ in range(9))
+    return values.numel() * 4 / best
+
+
+def _seconds(call: partial) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
