@@ -30,11 +30,18 @@ def export_onnx(
     capacity = max(context_tokens, CHECK_PROMPT_TOKENS + CHECK_DECODE_TOKENS)
     lowered = lower(architecture, capacity, precision)
     with landing(folder) as draft:
-        (draft / GRAPH).write_bytes(lowered.onnx_bytes)
-        write_pool(draft / POOL_FILE, lowered, pool_seed)
-        manifest = _manifest(architecture, lowered, precision, pool_seed, _sha256(draft / POOL_FILE))
-        (draft / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+        write_graph(architecture, lowered, draft, precision, pool_seed)
         _compare(architecture, lowered, precision, pool_seed, draft)
+
+
+def write_graph(
+    architecture: Architecture, lowered: LoweredGraph, folder: Path, precision: Precision, pool_seed: int
+) -> None:
+    """Write graph, pool and manifest into an existing folder, without running them."""
+    (folder / GRAPH).write_bytes(lowered.onnx_bytes)
+    write_pool(folder / POOL_FILE, lowered, pool_seed)
+    manifest = _manifest(architecture, lowered, precision, pool_seed, _sha256(folder / POOL_FILE))
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
 
 
 def write_pool(path: Path, lowered: LoweredGraph, pool_seed: int) -> None:

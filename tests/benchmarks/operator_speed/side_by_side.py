@@ -33,27 +33,22 @@ class Measured:
 
     def lines(self) -> list[str]:
         """Return a table: medians, and medians of the turns' ratios to each peer (above 1 is faster)."""
-        head = (
-            f"{self.shape}, {self.threads} thread{'s' * (self.threads > 1)}, {len(self._of(LLAMA_CPP))} turns"
-        )
+        head = f"{self.shape}, {self.threads} thread{'s' * (self.threads > 1)}, {len(self.turns[LLAMA_CPP])} turns"
         titles = "".join(f"{quantity:>30}" for quantity in QUANTITIES)
         rows = [f"{name:20}" + self._cells(name) + self._agreement(name) for name in self.turns]
         return [head, f"{'ms (x llama.cpp, x genai)':20}" + titles, *rows, *self.refused]
 
-    def _of(self, name: str) -> list[tuple[float, ...]]:
-        return self.turns[name]
-
     def _cells(self, name: str) -> str:
         cells = []
         for i in range(len(QUANTITIES)):
-            median = statistics.median(turn[i] for turn in self._of(name))
+            median = statistics.median(turn[i] for turn in self.turns[name])
             ratios = [f"{self.ratio(name, peer, i):.2f}" for peer in (LLAMA_CPP, GENAI) if peer in self.turns]
             cells.append(f"{median:10.1f} ({', '.join(ratios)})")
         return "".join(f"{cell:>30}" for cell in cells)
 
     def ratio(self, name: str, peer: str, quantity: int) -> float:
         """Return how many times as fast as a peer an engine is: the median over turns."""
-        pairs = zip(self._of(peer), self._of(name), strict=True)
+        pairs = zip(self.turns[peer], self.turns[name], strict=True)
         return statistics.median(theirs[quantity] / ours[quantity] for theirs, ours in pairs)
 
     def _agreement(self, name: str) -> str:

@@ -2,14 +2,15 @@
 
 import statistics
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from operators.architecture import Architecture, Block, SwiGLU
 from operators.cost import decode_bytes
-from operators.export.onnx_folder import export_onnx
+from operators.export.landing import landing
+from operators.export.onnx_folder import write_graph
+from operators.lowering import lower
 from operators.mixer import Mixer
 from operators.mixers.gated_delta_net import GatedDeltaNet
 from operators.mixers.grouped_query_attention import GroupQueryAttention
@@ -18,18 +19,19 @@ from operators.mixers.short_conv import ShortConv
 from operators.mixers.sliding_window_attention import SlidingWindowAttention
 from operators.precision import Precision
 from tests.benchmarks.operator_speed.engines import OnnxRuntime, Setting
+from tests.benchmarks.operator_speed.models import POOL_SEED
 
 WIDTH, VOCABULARY = 1024, 1024
-MIXERS: Mapping[str, Mixer] = {
-    "short_conv": ShortConv(3),
-    "grouped_query_attention": GroupQueryAttention(heads=16, kv_heads=8, head_size=64),
-    "sliding_window_attention": SlidingWindowAttention(heads=16, kv_heads=8, head_size=64, window=256),
-    "gated_delta_net": GatedDeltaNet(key_heads=8, value_heads=8, key_head_size=128, value_head_size=128),
-    "linear_attention": LinearAttention(heads=8, key_head_size=128, value_head_size=128),
-}
-FEW, MANY = 12, 36
-"""Copies of a block: neither fits the caches, so that the difference is that of copies read from memory."""
-SMALL_FFN, LARGE_FFN = 128, 4608
+MEASURED: tuple[Mixer, ...] = (
+    ShortConv(3),
+    GroupQueryAttention(heads=16, kv_heads=8, head_size=64),
+    SlidingWindowAttention(heads=16, kv_heads=8, head_size=64, window=256),
+    GatedDeltaNet(key_heads=8, value_heads=8, key_head_size=128, value_head_size=128),
+    LinearAttention(heads=8, key_head_size=128, value_head_size=128),
+)
+FEW, MANY = 16, 40
+"""Copies of a block, too many for 32 MiB of cache: the difference is that of copies read from memory."""
+FFN_WIDTH = 128
 DEPTHS = (512, 4096)
 STEPS, TURNS = 24, 7
 
@@ -47,19 +49,22 @@ def measure_mixers(folder: Path, precision: Precision, threads: int) -> list[Cos
     """Time every mixer with the smallest FFN by the slope over unique copies, interleaved."""
     bandwidth = read_bandwidth(threads)
     costs = []
-    for name, mixer in MIXERS.items():
-        per_depth = [_slope(folder, name, mixer, precision, threads, depth) for depth in DEPTHS]
+    for mixer in MEASURED:
+        per_depth = [_slope(folder, mixer, precision, threads, depth) for depth in DEPTHS]
         floors = [_bytes(mixer, precision, depth) / bandwidth * 1e3 for depth in DEPTHS]
-        costs.append(Cost(name, tuple(per_depth), tuple(floors)))
+        costs.append(Cost(mixer.name, tuple(per_depth), tuple(floors)))
     return costs
 
 
-def _slope(folder: Path, name: str, mixer: Mixer, precision: Precision, threads: int, depth: int) -> float:
+def _slope(folder: Path, mixer: Mixer, precision: Precision, threads: int, depth: int) -> float:
     engines = []
     for copies in (FEW, MANY):
-        home = folder / f"{name}-{copies}-{precision.label}-{depth}"
+        home = folder / f"{mixer.name}-{copies}-{precision.label}-{depth}"
         if not home.exists():
-            export_onnx(copies_of(mixer, copies), home, precision, depth + STEPS * (TURNS + 1))
+            architecture = copies_of(mixer, copies)
+            lowered = lower(architecture, depth + STEPS * (TURNS + 1), precision)
+            with landing(home) as draft:
+                write_graph(architecture, lowered, draft, precision, POOL_SEED)
         engines.append(OnnxRuntime(home, Setting(threads, 1, depth, STEPS * (TURNS + 1))))
     differences = []
     for turn in range(TURNS + 1):
@@ -69,9 +74,9 @@ def _slope(folder: Path, name: str, mixer: Mixer, precision: Precision, threads:
     return 1e3 * statistics.median(differences) / (MANY - FEW)
 
 
-def copies_of(mixer: Mixer, copies: int, ffn_width: int = SMALL_FFN) -> Architecture:
+def copies_of(mixer: Mixer, copies: int) -> Architecture:
     """Return an architecture of `copies` equal blocks."""
-    return Architecture(VOCABULARY, WIDTH, (Block(mixer, SwiGLU(ffn_width)),) * copies)
+    return Architecture(VOCABULARY, WIDTH, (Block(mixer, SwiGLU(FFN_WIDTH)),) * copies)
 
 
 def _bytes(mixer: Mixer, precision: Precision, depth: int) -> float:
