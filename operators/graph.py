@@ -12,6 +12,8 @@ from operators.pool import PoolLayout, Region
 from operators.precision import Precision
 
 MICROSOFT = "com.microsoft"
+LAST = 2**31 - 1
+"""An end of a Slice that no axis reaches."""
 
 
 @dataclass(frozen=True)
@@ -188,18 +190,42 @@ class GraphBuilder:
         gain = self.gain(parameter, (size,))
         return self.node("SimplifiedLayerNormalization", x, gain, axis=-1, epsilon=epsilon, stash_type=1)
 
-    def causal_conv(
-        self, x: str, parameter: str, channels: int, kernel_size: int, activation: str = "none"
+    def silu(self, x: str) -> str:
+        """Multiply by the sigmoid of itself."""
+        return self.node("QuickGelu", x, domain=MICROSOFT, alpha=1.0)
+
+    def norm_heads(self, x: str, parameter: str, heads: int, head_size: int, epsilon: float) -> str:
+        """Normalise every head of (batch, tokens, heads * head_size) by its root mean square, times one gain."""
+        normed = self.rms_norm(self.reshape(x, (0, 0, heads, head_size)), parameter, head_size, epsilon)
+        return self.reshape(normed, (0, 0, heads * head_size))
+
+    def gated_norm(
+        self, x: str, gate: str, parameter: str, heads: int, head_size: int, epsilon: float
     ) -> str:
-        """Convolve causally over time, each channel alone, with a (batch, k-1, channels) state."""
-        weight = self.small(parameter, (channels, 1, kernel_size))
+        """Norm every head and multiply by the silu of the gate; the GatedRMSNorm kernel takes 5 to 30 times as long."""
+        return self.node("Mul", self.norm_heads(x, parameter, heads, head_size, epsilon), self.silu(gate))
+
+    def causal_conv(self, x: str, parameter: str, channels: int, kernel_size: int) -> str:
+        """Convolve causally over time, each channel alone, with a (batch, k-1, channels) state.
+
+        A sum of shifted products: ONNX Runtime's CausalConvWithState takes 3 to 9 times as long for a prompt, and up
+        to twice as long for a token. The kernel's columns are cut at load, by constant folding.
+        """
         past, present = self.state("conv", (self.batch, kernel_size - 1, channels), shared_buffer=False)
-        out = self.fresh("conv")
-        self.append(
-            "CausalConvWithState", [x, weight, "", past], [out, present], MICROSOFT,
-            activation=activation, ndim=1, channels_last=1,
-        )  # fmt: skip
+        by_tap = self.node("Transpose", self.small(parameter, (channels, kernel_size)), perm=[1, 0])
+        taps = self.nodes_out(
+            "Split", [by_tap], kernel_size, axis=0, num_outputs=kernel_size
+        )  # (1, channels)
+        window = self.node("Concat", past, x, axis=1)  # (b, k - 1 + t, channels)
+        out = self.node("Mul", x, taps[-1])
+        for i, tap in enumerate(taps[:-1]):
+            shifted = self.node("Slice", window, *self._time_bounds(i, i + 1 - kernel_size))
+            out = self.node("Add", out, self.node("Mul", shifted, tap))
+        self.append("Slice", [window, *self._time_bounds(1 - kernel_size, LAST)], [present], "")
         return out
+
+    def _time_bounds(self, start: int, end: int) -> list[str]:
+        return [self.int64_constant([bound]) for bound in (start, end, 1)]
 
     def state(self, hint: str, shape: tuple[int, ...], *, shared_buffer: bool) -> tuple[str, str]:
         """Declare a state and return the names of its input and its output."""

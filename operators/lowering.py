@@ -97,7 +97,7 @@ def _swiglu(graph: GraphBuilder, block: Block, architecture: Architecture, x: st
     hidden_size, width = architecture.hidden_size, block.ffn.width
     gate, up = graph.split(graph.matmul(x, f"{prefix}.in_proj", hidden_size, 2 * width), (width, width))
     if architecture.activation == "silu":
-        activated = graph.node("QuickGelu", gate, domain=MICROSOFT, alpha=1.0)
+        activated = graph.silu(gate)
     else:
         activated = graph.node("FastGelu", gate, domain=MICROSOFT)
     return graph.matmul(graph.node("Mul", activated, up), f"{prefix}.out_proj", width, hidden_size)

@@ -213,11 +213,11 @@ def naive_gated_delta_net(module: GatedDeltaNetModule, x: Tensor) -> Tensor:
 def lower_gated_delta_net(
     graph: GraphBuilder, config: GatedDeltaNet, hidden_size: int, x: str, prefix: str
 ) -> str:
-    """Append the fused projection, CausalConvWithState, LinearAttention (gated_delta), GatedRMSNorm, projection."""
+    """Append the fused projection, convolution, LinearAttention (gated_delta), gated norm and projection."""
     projected = graph.matmul(x, f"{prefix}.in_proj", hidden_size, sum(config.projected_sizes))
     mixed, gate, decay, rate = graph.split(projected, config.projected_sizes)
     channels = 2 * config.key_size + config.value_size
-    mixed = graph.causal_conv(mixed, f"{prefix}.conv_weight", channels, config.conv_kernel_size, "silu")
+    mixed = graph.silu(graph.causal_conv(mixed, f"{prefix}.conv_weight", channels, config.conv_kernel_size))
     query, key, value = graph.split(mixed, (config.key_size, config.key_size, config.value_size))
     query, key = (_unit_heads(graph, part, config.key_heads, config.key_head_size) for part in (query, key))
     log_decay, beta = _gates(graph, config, decay, rate, prefix)
@@ -231,11 +231,15 @@ def lower_gated_delta_net(
         q_num_heads=config.value_heads, kv_num_heads=config.value_heads, update_rule="gated_delta",
         scale=config.key_head_size**-0.5,
     )  # fmt: skip
-    gain = graph.gain(f"{prefix}.out_norm.weight", (config.value_head_size,))
-    normed = graph.node(
-        "GatedRMSNorm", out, gain, gate, domain=MICROSOFT, activation="silu", epsilon=OUTPUT_NORM_EPSILON
+    gated = graph.gated_norm(
+        out,
+        gate,
+        f"{prefix}.out_norm.weight",
+        config.value_heads,
+        config.value_head_size,
+        OUTPUT_NORM_EPSILON,
     )
-    return graph.matmul(normed, f"{prefix}.out_proj", config.value_size, hidden_size)
+    return graph.matmul(gated, f"{prefix}.out_proj", config.value_size, hidden_size)
 
 
 def _gates(graph: GraphBuilder, config: GatedDeltaNet, decay: str, rate: str, prefix: str) -> tuple[str, str]:

@@ -212,8 +212,9 @@ def lower_attention(
         query, key, value, *gate = graph.split(projected, config.projected_sizes)
         operands = [query, key, value]
     if config.qk_norm:
-        operands[0] = _norm_heads(graph, config, operands[0], f"{prefix}.q_norm.weight", config.heads)
-        operands[1] = _norm_heads(graph, config, operands[1], f"{prefix}.k_norm.weight", config.kv_heads)
+        size, epsilon = config.head_size, config.qk_norm_epsilon
+        operands[0] = graph.norm_heads(operands[0], f"{prefix}.q_norm.weight", config.heads, size, epsilon)
+        operands[1] = graph.norm_heads(operands[1], f"{prefix}.k_norm.weight", config.kv_heads, size, epsilon)
     attended = _attend(graph, config, operands)
     if gate:
         attended = _gate(graph, config, attended, gate[0])
@@ -238,12 +239,6 @@ def _attend(graph: GraphBuilder, config: GroupQueryAttention, operands: list[str
         num_heads=config.heads, kv_num_heads=config.kv_heads, do_rotary=int(bool(rotary_tables)), **windowed,
     )  # fmt: skip
     return out
-
-
-def _norm_heads(graph: GraphBuilder, config: GroupQueryAttention, x: str, parameter: str, heads: int) -> str:
-    by_head = graph.reshape(x, (0, 0, heads, config.head_size))
-    normed = graph.rms_norm(by_head, parameter, config.head_size, config.qk_norm_epsilon)
-    return graph.reshape(normed, (0, 0, heads * config.head_size))
 
 
 def _gate(graph: GraphBuilder, config: GroupQueryAttention, attended: str, gate: str) -> str:

@@ -172,7 +172,7 @@ def naive_linear_attention(module: LinearAttentionModule, x: Tensor) -> Tensor:
 def lower_linear_attention(
     graph: GraphBuilder, config: LinearAttention, hidden_size: int, x: str, prefix: str
 ) -> str:
-    """Append the fused projection, the decay, LinearAttention (gated or linear), GatedRMSNorm and projection."""
+    """Append the fused projection, the decay, LinearAttention (gated or linear), gated norm and projection."""
     projected = graph.matmul(x, f"{prefix}.in_proj", hidden_size, sum(config.projected_sizes))
     query, key, value, gate, *rank = graph.split(projected, config.projected_sizes)
     shape = (graph.batch, config.heads, config.key_head_size, config.value_head_size)
@@ -184,20 +184,20 @@ def lower_linear_attention(
         q_num_heads=config.heads, kv_num_heads=config.heads, scale=config.key_head_size**-0.5,
         update_rule="gated" if config.gated else "linear",
     )  # fmt: skip
-    gain = graph.gain(f"{prefix}.out_norm.weight", (config.value_head_size,))
-    normed = graph.node(
-        "GatedRMSNorm", out, gain, gate, domain=MICROSOFT, activation="silu", epsilon=OUTPUT_NORM_EPSILON
+    gated = graph.gated_norm(
+        out, gate, f"{prefix}.out_norm.weight", config.heads, config.value_head_size, OUTPUT_NORM_EPSILON
     )
-    return graph.matmul(normed, f"{prefix}.out_proj", config.value_size, hidden_size)
+    return graph.matmul(gated, f"{prefix}.out_proj", config.value_size, hidden_size)
 
 
 def _log_decay(graph: GraphBuilder, config: LinearAttention, rank: str, prefix: str) -> str:
-    """LinearAttentionGate computes scale * softplus(a + bias), here with one scale for every key dimension."""
+    """Write -softplus(x) as log(sigmoid(-x)): of both, ONNX Runtime has vectorised kernels, five times as fast."""
     up = graph.small(f"{prefix}.decay_up", (DECAY_RANK, config.key_size))
-    bias = graph.small(f"{prefix}.decay_bias", (config.key_size,))
-    scale = graph.float_constant(f"decay_scale_{config.key_size}", [-1 / DECAY_DIVISOR] * config.key_size)
-    raised = graph.node("MatMul", rank, up)
-    return graph.nodes_out("LinearAttentionGate", [raised, bias, scale], 1, MICROSOFT)[0]
+    bias = graph.node("Neg", graph.small(f"{prefix}.decay_bias", (config.key_size,)))
+    lowered = graph.node("FusedMatMul", rank, up, domain=MICROSOFT, alpha=-1.0)
+    kept = graph.node("Sigmoid", graph.node("Add", lowered, bias))
+    share = graph.float_constant("decay_share", [1 / DECAY_DIVISOR])
+    return graph.node("Mul", graph.node("Log", kept), share)
 
 
 def _sized(hidden_size: int, options: Options) -> LinearAttention:

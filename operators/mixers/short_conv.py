@@ -97,7 +97,7 @@ def naive_short_conv(module: ShortConvModule, x: Tensor) -> Tensor:
 
 
 def lower_short_conv(graph: GraphBuilder, config: ShortConv, hidden_size: int, x: str, prefix: str) -> str:
-    """Append projection, gate, CausalConvWithState, gate, projection."""
+    """Append projection, gate, causal convolution, gate, projection."""
     d, k = hidden_size, config.kernel_size
     projected = graph.matmul(x, f"{prefix}.in_proj", d, 3 * d)
     gate_in, gate_out, value = graph.split(projected, (d, d, d))

@@ -20,6 +20,7 @@ from operators.mixers.sliding_window_attention import SlidingWindowAttention
 from operators.precision import Precision
 from tests.benchmarks.operator_speed.engines import OnnxRuntime, Setting
 from tests.benchmarks.operator_speed.models import POOL_SEED
+from tests.benchmarks.operator_speed.side_by_side import REST_S
 
 WIDTH, VOCABULARY = 1024, 1024
 MEASURED: tuple[Mixer, ...] = (
@@ -38,39 +39,52 @@ STEPS, TURNS = 24, 7
 
 @dataclass(frozen=True)
 class Cost:
-    """Milliseconds of one block's decode step by depth, and the bytes that it moves over the measured bandwidth."""
+    """Milliseconds of one block's decode step at each depth, and those of moving its bytes at the read bandwidth."""
 
     name: str
     milliseconds: tuple[float, ...]
     floor_milliseconds: tuple[float, ...]
 
+    def line(self) -> str:
+        """Return one row of the table: time and its multiple of the floor."""
+        pairs = zip(self.milliseconds, self.floor_milliseconds, strict=True)
+        return f"{self.name:26}" + "".join(
+            f"{f'{spent:10.3f} ms (x{spent / floor:.2f})':>30}" for spent, floor in pairs
+        )
 
-def measure_mixers(folder: Path, precision: Precision, threads: int) -> list[Cost]:
-    """Time every mixer with the smallest FFN by the slope over unique copies, interleaved."""
+
+def measure_mixers(folder: Path, precision: Precision, threads: int) -> list[str]:
+    """Time every mixer with the smallest FFN by the slope over unique copies; return the lines of a table."""
     bandwidth = read_bandwidth(threads)
-    costs = []
+    title = f"one block at width {WIDTH}, {precision.label}, {threads} thread{'s' * (threads > 1)}"
+    depths = "".join(f"{f'decode at {depth}':>30}" for depth in DEPTHS)
+    lines = [f"{title}, {bandwidth / 1e9:.1f} GB/s read", f"{'ms (x bytes / bandwidth)':26}" + depths]
     for mixer in MEASURED:
-        per_depth = [_slope(folder, mixer, precision, threads, depth) for depth in DEPTHS]
-        floors = [_bytes(mixer, precision, depth) / bandwidth * 1e3 for depth in DEPTHS]
-        costs.append(Cost(mixer.name, tuple(per_depth), tuple(floors)))
-    return costs
+        spent = tuple(_slope(folder, mixer, precision, threads, depth) for depth in DEPTHS)
+        floors = tuple(_bytes(mixer, precision, depth) / bandwidth * 1e3 for depth in DEPTHS)
+        lines.append(Cost(mixer.name, spent, floors).line())
+    return lines
 
 
 def _slope(folder: Path, mixer: Mixer, precision: Precision, threads: int, depth: int) -> float:
+    room = STEPS * (TURNS + 1)
     engines = []
     for copies in (FEW, MANY):
-        home = folder / f"{mixer.name}-{copies}-{precision.label}-{depth}"
+        home = folder / f"{mixer.name}-{copies}-{precision.label}"
         if not home.exists():
             architecture = copies_of(mixer, copies)
-            lowered = lower(architecture, depth + STEPS * (TURNS + 1), precision)
+            lowered = lower(architecture, max(DEPTHS) + room, precision)
             with landing(home) as draft:
                 write_graph(architecture, lowered, draft, precision, POOL_SEED)
-        engines.append(OnnxRuntime(home, Setting(threads, 1, depth, STEPS * (TURNS + 1))))
+        engines.append(OnnxRuntime(home, Setting(threads, 1, depth, room)))
     differences = []
     for turn in range(TURNS + 1):
-        few, many = (statistics.median(engine.decode_at_depth(STEPS)) for engine in engines)
+        spent = []
+        for engine in engines:
+            time.sleep(REST_S)
+            spent.append(statistics.median(engine.decode_at_depth(STEPS)))
         if turn:
-            differences.append(many - few)
+            differences.append(spent[1] - spent[0])
     return 1e3 * statistics.median(differences) / (MANY - FEW)
 
 

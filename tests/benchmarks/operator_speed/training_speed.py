@@ -63,10 +63,11 @@ def mixers_of(width: int) -> Mapping[str, Mixer]:
     }
 
 
-def measure_training(threads: int = 2) -> list[TrainingSpeed]:
-    """Time every mixer and the peer in turns."""
+def measure_training(threads: int) -> list[str]:
+    """Time every mixer and the peer in turns; return the lines of a table."""
     torch.set_num_threads(threads)
-    return [found for width in WIDTHS for found in _at_width(width)]
+    title = f"forward and backward, batch {BATCH} x {TOKENS} tokens, {threads} thread{'s' * (threads > 1)}"
+    return [title, *(found.line() for width in WIDTHS for found in _at_width(width))]
 
 
 def _at_width(width: int) -> list[TrainingSpeed]:
