@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial, reduce
 from typing import Any
 
 import onnx
@@ -12,8 +13,6 @@ from operators.pool import PoolLayout, Region
 from operators.precision import Precision
 
 MICROSOFT = "com.microsoft"
-LAST = 2**31 - 1
-"""An end of a Slice that no axis reaches."""
 
 
 @dataclass(frozen=True)
@@ -217,15 +216,24 @@ class GraphBuilder:
             "Split", [by_tap], kernel_size, axis=0, num_outputs=kernel_size
         )  # (1, channels)
         window = self.node("Concat", past, x, axis=1)  # (b, k - 1 + t, channels)
-        out = self.node("Mul", x, taps[-1])
-        for i, tap in enumerate(taps[:-1]):
-            shifted = self.node("Slice", window, *self._time_bounds(i, i + 1 - kernel_size))
-            out = self.node("Add", out, self.node("Mul", shifted, tap))
-        self.append("Slice", [window, *self._time_bounds(1 - kernel_size, LAST)], [present], "")
-        return out
+        # The state is cut here, with the first operand: a Slice would run last and keep the window of every block.
+        first = self.fresh("window")
+        self.append("Split", [window, self._tokens_and(kernel_size - 1)], [first, present], "", axis=1)
+        middle = (self._cut_time(window, i, i + 1 - kernel_size) for i in range(1, kernel_size - 1))
+        products = [self.node("Mul", *pair) for pair in zip((first, *middle, x), taps, strict=True)]
+        # Of a node's inputs ONNX Runtime runs the later one first: products before sums keeps only one of them alive.
+        return reduce(partial(self.node, "Add"), products)
 
-    def _time_bounds(self, start: int, end: int) -> list[str]:
-        return [self.int64_constant([bound]) for bound in (start, end, 1)]
+    def _cut_time(self, x: str, start: int, end: int) -> str:
+        return self.node("Slice", x, *(self.int64_constant([bound]) for bound in (start, end, 1)))
+
+    def _tokens_and(self, count: int) -> str:
+        """Return the vector [tokens of this call, count], computed once in a graph."""
+        name = f"tokens_and_{count}"
+        if not any(name in node.output for node in self.nodes):
+            tokens = self.node("Shape", "input_ids", start=1, end=2)
+            self.append("Concat", [tokens, self.int64_constant([count])], [name], "", axis=0)
+        return name
 
     def state(self, hint: str, shape: tuple[int, ...], *, shared_buffer: bool) -> tuple[str, str]:
         """Declare a state and return the names of its input and its output."""

@@ -193,6 +193,7 @@ ALLOWED = {
     "Sigmoid",
     "SimplifiedLayerNormalization",
     "SkipSimplifiedLayerNormalization",
+    "Shape",
     "Slice",
     "Split",
 }
