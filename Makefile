@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_OPTIONS ?=
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test test-all check bench bench-operators recall-table lock clean
+.PHONY: demo test test-all check bench bench-operators operator-table recall-table lock clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/loopfront demo $(DEMO_OPTIONS)
@@ -34,13 +34,17 @@ bench-operators: $(VENV)/.installed-test
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt -e ".[bench]"
 	$(BIN)/python -m tests.benchmarks.operator_speed $(BENCH_OPTIONS)
 
+# Measures single mixers (minutes) and writes README's table of them.
+operator-table: $(VENV)/.installed-test
+	$(BIN)/python -m tests.benchmarks.operator_speed.operator_table
+
 recall-table: $(VENV)/.installed
 	$(BIN)/python -m search.quality.recall_table --workers 2
 
 # Rewrites the pinned versions from a fresh environment that holds the newest ones pyproject.toml allows.
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet $(PIP_OPTIONS) ".[test,compiler]"
+	.venv-lock/bin/python -m pip install --quiet $(PIP_OPTIONS) ".[test,compiler,bench]"
 	.venv-lock/bin/python -m pip freeze --exclude loopfront | sed "s/+cpu$$//" > constraints.txt
 	rm -rf .venv-lock
 

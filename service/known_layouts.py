@@ -9,6 +9,7 @@ from operators.architecture import Architecture
 from operators.cost import parameters
 from operators.errors import OperatorError
 from operators.lowering import lower
+from operators.mixers.sliding_window_attention import SlidingWindowAttention
 from operators.notation import architecture_from_dict
 from operators.precision import Precision
 from operators.references import REFERENCES, reference
@@ -61,7 +62,7 @@ def from_document(
     try:
         architecture = architecture_from_dict(document)
         _require_size(architecture, place)
-        lower(architecture, 1, precision)
+        lower(architecture, max([1, *_windows(architecture)]), precision)
     except (OperatorError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise BadInput("this isn't an architecture that can be run", field=place, hint=str(error)) from None
     return NamedArchitecture(architecture.layout, architecture)
@@ -86,6 +87,23 @@ def document_at_budget(
             hint=f"it is {budget.parameters} ± {budget.slack}; change the FFN widths, or enqueue the layout",
         )
     return known
+
+
+def require_windows_within(known: NamedArchitecture, context_tokens: int, place: str) -> NamedArchitecture:
+    """Return an architecture whose sliding windows are no longer than the context that it is to be measured at."""
+    longest = max(_windows(known.architecture), default=0)
+    if longest > context_tokens:
+        raise BadInput(
+            f"{known.label}: {SlidingWindowAttention.name}.window = {longest} can't be used",
+            field=place,
+            hint=f"the workload's context has {context_tokens} tokens (context_tokens + generate_tokens)",
+        )
+    return known
+
+
+def _windows(architecture: Architecture) -> list[int]:
+    mixers = [block.mixer for block in architecture.blocks]
+    return [mixer.window for mixer in mixers if isinstance(mixer, SlidingWindowAttention)]
 
 
 def _require_size(architecture: Architecture, place: str) -> None:

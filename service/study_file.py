@@ -18,7 +18,7 @@ from search.errors import MetricError, SpaceError
 from search.objective import Constraint, Objective
 from search.space import Budget, MixerChoice, SearchSpace
 from service.errors import StudyFileError
-from service.known_layouts import NamedArchitecture, at_budget, reference_at_budget
+from service.known_layouts import NamedArchitecture, at_budget, reference_at_budget, require_windows_within
 from service.study_document import read_document
 from service.study_fields import StudyFields, TargetFields, as_document, known_keys
 
@@ -67,6 +67,7 @@ def read_study(content: bytes | str) -> StudyDefinition:
 def define_study(document: Mapping[str, Any]) -> StudyDefinition:
     """Make the values of a study of a document's plain values; refuse what no candidate can meet."""
     definition = stored_study(document)
+    _require_windows(definition)
     try:
         feasibility.check(
             definition.space, definition.budget, definition.constraints, definition.workload.context_tokens
@@ -74,6 +75,21 @@ def define_study(document: Mapping[str, Any]) -> StudyDefinition:
     except SpaceError as error:
         raise _space_error(error) from None
     return definition
+
+
+def _require_windows(definition: StudyDefinition) -> None:
+    context_tokens = definition.workload.context_tokens + definition.workload.generate_tokens
+    for choice in definition.space.mixers:
+        longest = max(dict(choice.options).get("window", (0,)))
+        if longest > context_tokens:
+            raise StudyFileError(
+                f"{longest} can't be used",
+                field=f"space.mixers.{choice.name}.window",
+                hint=f"the workload's context has {context_tokens} tokens (context_tokens + generate_tokens)",
+            )
+    for place, known in (("references", definition.references), ("enqueue", definition.enqueued)):
+        for index, each in enumerate(known):
+            require_windows_within(each, context_tokens, f"{place}[{index}]")
 
 
 def stored_study(document: Mapping[str, Any]) -> StudyDefinition:

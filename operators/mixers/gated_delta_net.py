@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from operators.chunks import in_chunks
 from operators.errors import ArchitectureError
 from operators.graph import MICROSOFT, GraphBuilder
 from operators.mixer import Operator
@@ -163,41 +164,44 @@ def delta_step(
 
 
 def chunked_gated_delta(query: Tensor, key: Tensor, value: Tensor, log_decay: Tensor, beta: Tensor) -> Tensor:
-    """Run the recurrence over (batch, heads, tokens, size) in chunks, each by one triangular solve.
+    """Run the recurrence over (batch, heads, tokens, size): all chunks at once, then from chunk to chunk.
 
     Inside a chunk the written values U solve (I + strict_lower(beta K K^T * decay)) U = beta (V - decayed K S), the
-    WY form. Solving is stable for near-parallel keys where inverting by doubling is wrong by 1e5.
+    WY form; it is linear in the memory S that the chunk finds, so one triangular solve gives the part of V and that of
+    K for every chunk. Solving is stable for near-parallel keys where inverting by doubling is wrong by 1e5.
     """
     tokens = query.shape[2]
-    memory = query.new_zeros(*query.shape[:2], key.shape[-1], value.shape[-1])
-    outputs = []
-    for start in range(0, tokens, DELTA_CHUNK_TOKENS):
-        part = slice(start, start + DELTA_CHUNK_TOKENS)
-        out, memory = _delta_chunk(
-            query[:, :, part],
-            key[:, :, part],
-            value[:, :, part],
-            log_decay[:, :, part],
-            beta[:, :, part],
-            memory,
-        )
-        outputs.append(out)
-    return torch.cat(outputs, dim=2)
+    query, key, value, log_decay, beta = (
+        in_chunks(each, DELTA_CHUNK_TOKENS)
+        for each in (query, key, value, log_decay[..., None], beta[..., None])
+    )  # (b, h, n, t, size)
+    total = log_decay.cumsum(
+        dim=3
+    )  # (b, h, n, t, 1): log decay from the chunk's start up to and with token t
+    between = (total - total.transpose(-1, -2)).tril().exp().tril()  # (b, h, n, t, t)
+    decayed, transposed = total.exp(), key.transpose(-1, -2)
+    weights = (beta * (key @ transposed) * between).tril(-1)
+    targets = torch.cat([beta * value, beta * decayed * key], dim=-1)
+    solved = torch.linalg.solve_triangular(weights, targets, upper=False, unitriangular=True)
+    of_values, of_keys = solved.split([value.shape[-1], key.shape[-1]], dim=-1)
+    carried = (key * (total[:, :, :, -1:] - total).exp()).transpose(-1, -2)  # (b, h, n, key, t)
+    held, written = _from_chunk_to_chunk(of_values, of_keys, carried, decayed[:, :, :, -1:])
+    out = decayed * (query @ held) + ((query @ transposed) * between) @ written
+    return out.flatten(2, 3)[:, :, :tokens]
 
 
-def _delta_chunk(
-    query: Tensor, key: Tensor, value: Tensor, log_decay: Tensor, beta: Tensor, memory: Tensor
+def _from_chunk_to_chunk(
+    of_values: Tensor, of_keys: Tensor, carried: Tensor, kept: Tensor
 ) -> tuple[Tensor, Tensor]:
-    total = log_decay.cumsum(dim=-1)  # (b, h, t): log decay from the chunk's start up to and with token t
-    between = (total[..., :, None] - total[..., None, :]).tril().exp().tril()  # (b, h, t, t)
-    decayed = total.exp()[..., None]  # (b, h, t, 1)
-    weights = (beta[..., None] * (key @ key.transpose(-1, -2)) * between).tril(-1)
-    target = beta[..., None] * (value - decayed * (key @ memory))
-    written = torch.linalg.solve_triangular(weights, target, upper=False, unitriangular=True)
-    out = decayed * (query @ memory) + ((query @ key.transpose(-1, -2)) * between) @ written
-    remaining = (total[..., -1:] - total).exp()[..., None]
-    memory = memory * decayed[..., -1:, :] + (key * remaining).transpose(-1, -2) @ written
-    return out, memory
+    """Return the memory that each chunk finds (b, h, n, key, value) and what it writes (b, h, n, t, value)."""
+    memory = of_values.new_zeros(*of_keys.shape[:2], of_keys.shape[-1], of_values.shape[-1])
+    held, written = [], []
+    for chunk in zip(*(each.unbind(2) for each in (of_values, of_keys, carried, kept)), strict=True):
+        values, keys, carry, share = chunk
+        held.append(memory)
+        written.append(values - keys @ memory)
+        memory = torch.addcmul(carry @ written[-1], memory, share)
+    return torch.stack(held, dim=2), torch.stack(written, dim=2)
 
 
 def naive_gated_delta_net(module: GatedDeltaNetModule, x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from operators.errors import ArchitectureError
+from operators.errors import ArchitectureError, LoweringError
 from operators.graph import MICROSOFT, GraphBuilder
 from operators.mixer import Operator
 from operators.norms import RMSNorm
@@ -222,9 +222,12 @@ def lower_attention(
 
 
 def _attend(graph: GraphBuilder, config: GroupQueryAttention, operands: list[str]) -> str:
-    window = config.attention_window
-    rolling = window is not None and window < graph.context_capacity
-    capacity = config.cache_capacity(graph.context_capacity)
+    window, room = config.attention_window, graph.context_capacity
+    if window is not None and window > room:
+        way_out = f"longer than the context of {room} tokens; use at most that, or {GroupQueryAttention.name}"
+        raise LoweringError(f"{config.name}.window = {window}: {way_out}")
+    rolling = window is not None and window < room
+    capacity = config.cache_capacity(room)
     shape = (graph.batch, config.kv_heads, capacity, config.head_size)
     past_key, present_key = graph.state("key", shape, shared_buffer=True)
     past_value, present_value = graph.state("value", shape, shared_buffer=True)

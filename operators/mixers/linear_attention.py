@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from operators.chunks import in_chunks
 from operators.errors import ArchitectureError
 from operators.graph import MICROSOFT, GraphBuilder
 from operators.mixer import Operator
@@ -129,34 +130,33 @@ class LinearAttentionModule(nn.Module):
 
 
 def chunked_linear_attention(query: Tensor, key: Tensor, value: Tensor, log_decay: Tensor) -> Tensor:
-    """Run the recurrence over (batch, heads, tokens, size) in chunks.
+    """Run the recurrence over (batch, heads, tokens, size): all chunks of tokens at once, then from chunk to chunk.
 
     Inside a chunk the decay between two tokens factors into exp(total_t - centre) * exp(centre - total_s); centring
     halves the exponents' range, so that they stay finite in fp32.
     """
-    memory = query.new_zeros(*query.shape[:2], key.shape[-1], value.shape[-1])
-    outputs = []
-    for start in range(0, query.shape[2], LINEAR_CHUNK_TOKENS):
-        part = slice(start, start + LINEAR_CHUNK_TOKENS)
-        out, memory = _linear_chunk(
-            query[:, :, part], key[:, :, part], value[:, :, part], log_decay[:, :, part], memory
-        )
-        outputs.append(out)
-    return torch.cat(outputs, dim=2)
-
-
-def _linear_chunk(
-    query: Tensor, key: Tensor, value: Tensor, log_decay: Tensor, memory: Tensor
-) -> tuple[Tensor, Tensor]:
-    total = log_decay.cumsum(dim=2)  # (b, h, t, k): log decay from the chunk's start up to and with token t
-    last = total[:, :, -1:]
+    tokens = query.shape[2]
+    query, key, value, log_decay = (
+        in_chunks(each, LINEAR_CHUNK_TOKENS) for each in (query, key, value, log_decay)
+    )  # (b, h, n, t, size)
+    total = log_decay.cumsum(dim=3)  # log decay from the chunk's start up to and with token t
+    last = total[:, :, :, -1:]
     centre = last / 2
-    scores = (query * (total - centre).exp()) @ (key * (centre - total).exp()).transpose(
-        -1, -2
-    )  # (b, h, t, t)
-    out = scores.tril() @ value + (query * total.exp()) @ memory
-    memory = memory * last.exp().transpose(-1, -2) + (key * (last - total).exp()).transpose(-1, -2) @ value
-    return out, memory
+    scores = (query * (total - centre).exp()) @ (key * (centre - total).exp()).transpose(-1, -2)
+    added = (key * (last - total).exp()).transpose(-1, -2) @ value  # (b, h, n, key, value)
+    held = memories_before(added, last.exp().transpose(-1, -2))
+    out = scores.tril() @ value + (query * total.exp()) @ held
+    return out.flatten(2, 3)[:, :, :tokens]
+
+
+def memories_before(added: Tensor, kept: Tensor) -> Tensor:
+    """Return what each chunk finds in memory, (batch, heads, chunks, key, value): kept * memory + added, from zero."""
+    memory = torch.zeros_like(added[:, :, 0])
+    found = []
+    for more, share in zip(added.unbind(2), kept.unbind(2), strict=True):
+        found.append(memory)
+        memory = torch.addcmul(more, memory, share)
+    return torch.stack(found, dim=2)
 
 
 def naive_linear_attention(module: LinearAttentionModule, x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from service.api.dependencies import ServiceParts
 from service.api.schemas import MeasurementOut, MeasurementWish
 from service.device_limits import refuse_threads
 from service.errors import BadInput
-from service.known_layouts import NamedArchitecture, Scale, from_document, named
+from service.known_layouts import NamedArchitecture, Scale, from_document, named, require_windows_within
 from service.measurement_report import measurement_report
 from service.parts import Parts
 from service.store.agents import Devices
@@ -29,7 +29,9 @@ router = APIRouter(prefix="/measurements", tags=["measurements"])
 @router.post("", status_code=202)
 def request_measurement(wish: MeasurementWish, parts: ServiceParts) -> MeasurementOut:
     """Have one architecture measured; read the answer under the id that is returned."""
-    found = _wished(wish)
+    place = next((name for name in ("reference", "layout") if getattr(wish, name)), "architecture")
+    deepest = wish.workload.context_tokens + wish.workload.generate_tokens
+    found = require_windows_within(_wished(wish), deepest, place)
     conditions = {
         "workload": wish.workload.model_dump(),
         "precision": wish.precision.model_dump(),

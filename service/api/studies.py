@@ -14,7 +14,7 @@ from service.api.dependencies import ServiceParts
 from service.api.schemas import CandidatesGiven, CandidatesQueued, RepeatsGiven, StudyOut, StudyValid
 from service.device_limits import refuse_threads
 from service.errors import BadInput, Conflict
-from service.known_layouts import NamedArchitecture, at_budget, document_at_budget
+from service.known_layouts import NamedArchitecture, at_budget, document_at_budget, require_windows_within
 from service.parts import Parts
 from service.store import studies, trials
 from service.store.agents import Devices
@@ -197,10 +197,12 @@ def _known_candidates(given: CandidatesGiven, definition: StudyDefinition) -> li
         at_budget(layout, f"layouts[{index}]", definition.space, definition.budget)
         for index, layout in enumerate(given.layouts)
     ]
-    return found + [
-        document_at_budget(document, f"architectures[{index}]", definition.space, definition.budget)
-        for index, document in enumerate(given.architectures)
-    ]
+    deepest = definition.workload.context_tokens + definition.workload.generate_tokens
+    for index, document in enumerate(given.architectures):
+        place = f"architectures[{index}]"
+        known = document_at_budget(document, place, definition.space, definition.budget)
+        found.append(require_windows_within(known, deepest, place))
+    return found
 
 
 def _shown(session: Session, row: StudyRow, trouble: str = "") -> StudyOut:

@@ -20,6 +20,9 @@ from operators.references import reference
 from tests.operators.builders import SMALL, VARIANTS, an_architecture, of_mixers
 
 SEED = 7
+LEAST_CAPACITY = 16
+"""That of the longest window among the mixers that are tested."""
+
 INT4, INT8, FP32 = Precision(4, 32), Precision(8, 32), Precision(32)
 
 
@@ -76,7 +79,8 @@ def both_logits(
     batch: int = 1,
     accuracy_level: int = 4,
 ) -> Logits:
-    lowered = lower(architecture, prompt + decoded + 3, precision, batch, accuracy_level=accuracy_level)
+    capacity = max(prompt + decoded + 3, LEAST_CAPACITY)
+    lowered = lower(architecture, capacity, precision, batch, accuracy_level=accuracy_level)
     ids = np.random.default_rng(1).integers(0, architecture.vocab_size, (batch, prompt + decoded))
     decoder = Decoder(folder, lowered)
     rows = [decoder.step(ids[:, :prompt])]
@@ -227,6 +231,13 @@ def test_no_two_tensors_share_weights_except_the_tied_embedding_and_its_head() -
 
 def test_a_350m_candidate_is_a_graph_of_under_one_megabyte() -> None:
     assert len(lower(reference("lfm2-350m"), 4096).onnx_bytes) < 1_000_000
+
+
+def test_a_window_longer_than_the_context_is_refused() -> None:
+    with pytest.raises(
+        LoweringError, match=r"sliding_window_attention.window = 16: longer than the context of 12"
+    ):
+        lower(an_architecture("S"), 12, INT4)
 
 
 def test_a_width_that_blocks_do_not_divide_is_refused() -> None:

@@ -39,7 +39,7 @@ def tables(options: argparse.Namespace) -> Iterator[list[str]]:
     if "operators" in options.parts:
         for block_size in MIXER_BLOCK_SIZES:
             for threads in options.threads:
-                yield measure_mixers(folder, Precision(4, block_size), threads)
+                yield measure_mixers(folder, Precision(4, block_size), threads).lines()
     if "training" in options.parts:
         yield measure_training(max(options.threads))
 

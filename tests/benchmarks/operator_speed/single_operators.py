@@ -1,28 +1,44 @@
-"""What one mixer costs a decode step at the width of LFM2-350M, beside the least that its bytes allow."""
+"""What one mixer costs at the width of LFM2-350M, beside the least that a decode step's bytes allow.
+
+A mixer is timed by the slope over unique copies of a block: 40 copies less 16, less the same for a block that has no
+mixer. So what remains is the mixer alone, its weights and states read from memory.
+"""
 
 import statistics
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
 
 from operators.architecture import Architecture, Block, SwiGLU
 from operators.cost import decode_bytes
 from operators.export.landing import landing
 from operators.export.onnx_folder import write_graph
 from operators.lowering import lower
-from operators.mixer import Mixer
+from operators.mixer import Mixer, Operator
 from operators.mixers.gated_delta_net import GatedDeltaNet
 from operators.mixers.grouped_query_attention import GroupQueryAttention
 from operators.mixers.linear_attention import LinearAttention
-from operators.mixers.short_conv import ShortConv
+from operators.mixers.short_conv import SHORT_CONV, ShortConv
 from operators.mixers.sliding_window_attention import SlidingWindowAttention
 from operators.precision import Precision
+from operators.registry import MIXERS
 from tests.benchmarks.operator_speed.engines import OnnxRuntime, Setting
 from tests.benchmarks.operator_speed.models import POOL_SEED
-from tests.benchmarks.operator_speed.side_by_side import REST_S
+from tests.benchmarks.operator_speed.side_by_side import (
+    DECODE_STEPS,
+    DEPTH,
+    PROMPT_TOKENS,
+    QUANTITIES,
+    REST_S,
+    ROOM,
+)
 
-WIDTH, VOCABULARY = 1024, 1024
+WIDTH, VOCABULARY, FFN_WIDTH = 1024, 1024, 128
 MEASURED: tuple[Mixer, ...] = (
     ShortConv(3),
     GroupQueryAttention(heads=16, kv_heads=8, head_size=64),
@@ -32,60 +48,121 @@ MEASURED: tuple[Mixer, ...] = (
 )
 FEW, MANY = 16, 40
 """Copies of a block, too many for 32 MiB of cache: the difference is that of copies read from memory."""
-FFN_WIDTH = 128
-DEPTHS = (512, 4096)
-STEPS, TURNS = 24, 7
+TURNS = 7
+
+
+@dataclass(frozen=True)
+class NoMixer:
+    """A block's mixer that does nothing: what such a block costs is the norms and the FFN."""
+
+    code: ClassVar[str] = "N"
+    name: ClassVar[str] = "no_mixer"
+
+    def check(self, hidden_size: int) -> None:
+        """Fit any width."""
+
+    def nothing(self, hidden_size: int, context_tokens: int = 0) -> int:
+        """Weigh nothing, hold nothing, compute nothing."""
+        return 0
+
+    parameters = state_bytes = state_traffic_bytes = flops_per_token = nothing
+
+
+def _pass_through(graph: object, config: NoMixer, hidden_size: int, x: str, prefix: str) -> str:
+    return x
+
+
+REGISTRY: Mapping[str, Operator] = MIXERS | {
+    "no_mixer": Operator(NoMixer, object, object, _pass_through, SHORT_CONV.sizing, small=NoMixer())
+}
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Milliseconds of one block's decode step at each depth, and those of moving its bytes at the read bandwidth."""
+    """What one mixer takes: milliseconds of a prefill and of a decode step at two depths, and the steps' floors."""
 
-    name: str
+    mixer: Mixer
     milliseconds: tuple[float, ...]
     floor_milliseconds: tuple[float, ...]
+    """Bytes of a decode step, at each depth, over the bandwidth of plain reading."""
 
-    def line(self) -> str:
-        """Return one row of the table: time and its multiple of the floor."""
-        pairs = zip(self.milliseconds, self.floor_milliseconds, strict=True)
-        return f"{self.name:26}" + "".join(
-            f"{f'{spent:10.3f} ms (x{spent / floor:.2f})':>30}" for spent, floor in pairs
+    @property
+    def floor_multiples(self) -> tuple[float, ...]:
+        """Each decode step's time over its floor."""
+        return tuple(
+            spent / floor for spent, floor in zip(self.milliseconds[1:], self.floor_milliseconds, strict=True)
         )
 
+    def line(self) -> str:
+        """Return one row of the table."""
+        prefill, *steps = self.milliseconds
+        cells = [
+            f"{spent:9.3f} (x{over:.2f})" for spent, over in zip(steps, self.floor_multiples, strict=True)
+        ]
+        return f"{self.mixer.name:26}{prefill:20.2f}" + "".join(f"{cell:>22}" for cell in cells)
 
-def measure_mixers(folder: Path, precision: Precision, threads: int) -> list[str]:
-    """Time every mixer with the smallest FFN by the slope over unique copies; return the lines of a table."""
+
+@dataclass(frozen=True)
+class Costs:
+    """Every mixer at one precision and number of threads."""
+
+    precision: Precision
+    threads: int
+    bytes_per_second: float
+    rows: tuple[Cost, ...]
+
+    def lines(self) -> list[str]:
+        """Return a table: a decode step in ms, and as a multiple of its bytes over the bandwidth."""
+        setting = f"{self.precision.label}, {self.threads} thread{'s' * (self.threads > 1)}"
+        prefill, *steps = QUANTITIES
+        return [
+            f"one mixer at width {WIDTH}, {setting}, {self.bytes_per_second / 1e9:.1f} GB/s read by one sum",
+            f"{'ms (x bytes / bandwidth)':26}{prefill:>20}" + "".join(f"{step:>22}" for step in steps),
+            *(row.line() for row in self.rows),
+        ]
+
+
+def measure_mixers(folder: Path, precision: Precision, threads: int) -> Costs:
+    """Time every mixer; graphs already in `folder` are used again."""
     bandwidth = read_bandwidth(threads)
-    title = f"one block at width {WIDTH}, {precision.label}, {threads} thread{'s' * (threads > 1)}"
-    depths = "".join(f"{f'decode at {depth}':>30}" for depth in DEPTHS)
-    lines = [f"{title}, {bandwidth / 1e9:.1f} GB/s read", f"{'ms (x bytes / bandwidth)':26}" + depths]
+    rows = []
     for mixer in MEASURED:
-        spent = tuple(_slope(folder, mixer, precision, threads, depth) for depth in DEPTHS)
-        floors = tuple(_bytes(mixer, precision, depth) / bandwidth * 1e3 for depth in DEPTHS)
-        lines.append(Cost(mixer.name, spent, floors).line())
-    return lines
+        spent = _slope(folder, mixer, precision, threads)
+        floors = tuple(_bytes(mixer, precision, depth) / bandwidth * 1e3 for depth in (PROMPT_TOKENS, DEPTH))
+        rows.append(Cost(mixer, spent, floors))
+    return Costs(precision, threads, bandwidth, tuple(rows))
 
 
-def _slope(folder: Path, mixer: Mixer, precision: Precision, threads: int, depth: int) -> float:
-    room = STEPS * (TURNS + 1)
-    engines = []
-    for copies in (FEW, MANY):
-        home = folder / f"{mixer.name}-{copies}-{precision.label}"
-        if not home.exists():
-            architecture = copies_of(mixer, copies)
-            lowered = lower(architecture, max(DEPTHS) + room, precision)
-            with landing(home) as draft:
-                write_graph(architecture, lowered, draft, precision, POOL_SEED)
-        engines.append(OnnxRuntime(home, Setting(threads, 1, depth, room)))
-    differences = []
+def _slope(folder: Path, mixer: Mixer, precision: Precision, threads: int) -> tuple[float, ...]:
+    prompt = np.random.default_rng(3).integers(0, VOCABULARY, PROMPT_TOKENS)
+    engines = [
+        OnnxRuntime(_graph(folder, each, copies, precision), Setting(threads, PROMPT_TOKENS, DEPTH, ROOM))
+        for each in (mixer, NoMixer())
+        for copies in (FEW, MANY)
+    ]
+    slopes = []
     for turn in range(TURNS + 1):
-        spent = []
-        for engine in engines:
-            time.sleep(REST_S)
-            spent.append(statistics.median(engine.decode_at_depth(STEPS)))
+        few, many, few_without, many_without = (_times(engine, prompt) for engine in engines)
         if turn:
-            differences.append(spent[1] - spent[0])
-    return 1e3 * statistics.median(differences) / (MANY - FEW)
+            slopes.append(((many - few) - (many_without - few_without)) / (MANY - FEW))
+    return tuple(1e3 * np.median(slopes, axis=0))
+
+
+def _times(engine: OnnxRuntime, prompt: np.ndarray) -> np.ndarray:
+    time.sleep(REST_S)  # idle threads of the engine before stop spinning
+    prefill = engine.prefill(prompt)[0]
+    steps = engine.decode(DECODE_STEPS), engine.decode_at_depth(DECODE_STEPS)
+    return np.array([prefill, *(statistics.median(each) for each in steps)])
+
+
+def _graph(folder: Path, mixer: Mixer, copies: int, precision: Precision) -> Path:
+    home = folder / f"{mixer.name}-{copies}-{precision.label}"
+    if not home.exists():
+        architecture = copies_of(mixer, copies)
+        lowered = lower(architecture, DEPTH + ROOM, precision, registry=REGISTRY)
+        with landing(home) as draft:
+            write_graph(architecture, lowered, draft, precision, POOL_SEED)
+    return home
 
 
 def copies_of(mixer: Mixer, copies: int) -> Architecture:
@@ -94,8 +171,8 @@ def copies_of(mixer: Mixer, copies: int) -> Architecture:
 
 
 def _bytes(mixer: Mixer, precision: Precision, depth: int) -> float:
-    few, many = (decode_bytes(copies_of(mixer, copies), precision, depth) for copies in (FEW, MANY))
-    return (many - few) / (MANY - FEW)
+    with_mixer, without = (decode_bytes(copies_of(each, 1), precision, depth) for each in (mixer, NoMixer()))
+    return with_mixer - without
 
 
 def read_bandwidth(threads: int) -> float:
@@ -108,7 +185,7 @@ def read_bandwidth(threads: int) -> float:
     return values.numel() * 4 / best
 
 
-def _seconds(call: partial) -> float:
+def _seconds(call: Callable[[], object]) -> float:
     started = time.perf_counter()
     call()
     return time.perf_counter() - started

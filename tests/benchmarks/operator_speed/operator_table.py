@@ -1,0 +1,103 @@
+"""Writes README's table of operators, measured here: `make operator-table`."""
+
+import argparse
+import platform
+from pathlib import Path
+
+import onnxruntime
+
+from operators.cost import decode_bytes
+from operators.mixer import Mixer
+from operators.precision import Precision
+from tests.benchmarks.operator_speed.side_by_side import DEPTH, PROMPT_TOKENS
+from tests.benchmarks.operator_speed.single_operators import (
+    WIDTH,
+    Cost,
+    Costs,
+    NoMixer,
+    copies_of,
+    measure_mixers,
+)
+
+README = Path(__file__).parents[3] / "README.md"
+BEGIN, END = "<!-- operators: written by make operator-table -->", "<!-- end of operators -->"
+PRECISION, THREADS = Precision(4, 128), 1
+HEAD = (
+    "| mixer | parameters | state at 512 / 4096 | MFLOP per token | MB per token "
+    f"| prefill of {PROMPT_TOKENS}, ms | decode at {PROMPT_TOKENS} / {DEPTH}, ms | times the floor |"
+)
+RULE = "|---|---:|---:|---:|---:|---:|---:|---:|"
+
+
+def main() -> None:
+    """Measure and write the table into README.md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path("build/bench-operators"))
+    costs = measure_mixers(parser.parse_args().folder.absolute(), PRECISION, THREADS)
+    text = README.read_text()
+    before, after = text[: text.index(BEGIN)], text[text.index(END) :]
+    README.write_text(f"{before}{BEGIN}\n{table(costs)}\n{after}")
+    print("\n".join(costs.lines()))  # noqa: T201 - a command's output
+
+
+def table(costs: Costs) -> str:
+    """Return the table and what it was measured with, as Markdown."""
+    note = (
+        f"One mixer at width {WIDTH} (that of LFM2-350M), {costs.precision.label}, {costs.threads} thread, without its "
+        f"FFN and norms. The last two columns were measured on {_processor()}, ONNX Runtime {onnxruntime.__version__}; "
+        f"the floor is a step's bytes "
+        f"over the {costs.bytes_per_second / 1e9:.0f} GB/s at which one thread reads memory there."
+    )
+    return "\n".join([HEAD, RULE, *(_row(cost) for cost in costs.rows), "", note])
+
+
+def _row(cost: Cost) -> str:
+    prefill, *steps = cost.milliseconds
+    measured = [
+        f"{prefill:.1f}",
+        " / ".join(f"{step:.2f}" for step in steps),
+        " / ".join(f"{multiple:.1f}" for multiple in cost.floor_multiples),
+    ]
+    return "| " + " | ".join([*closed_form(cost.mixer), *measured]) + " |"
+
+
+def closed_form(mixer: Mixer) -> list[str]:
+    """Return the cells that follow from the mixer's config alone."""
+    depths = PROMPT_TOKENS, DEPTH
+    states = [mixer.state_bytes(WIDTH, depth) for depth in depths]
+    operations = [mixer.flops_per_token(WIDTH, depth) / 1e6 for depth in depths]
+    moved = [_moved_bytes(mixer, depth) / 1e6 for depth in depths]
+    return [
+        mixer.name.replace("_", " "),
+        f"{mixer.parameters(WIDTH) / 1e6:.2f} M",
+        _pair([_size(state) for state in states]),
+        _pair([f"{each:.1f}" for each in operations]),
+        _pair([f"{each:.2f}" for each in moved]),
+    ]
+
+
+def _moved_bytes(mixer: Mixer, depth: int) -> int:
+    with_mixer, without = (decode_bytes(copies_of(each, 1), PRECISION, depth) for each in (mixer, NoMixer()))
+    return with_mixer - without
+
+
+def _pair(cells: list[str]) -> str:
+    return cells[0] if cells[0] == cells[1] else " / ".join(cells)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} KB"
+
+
+def _processor() -> str:
+    names = [line.split(":")[1].strip() for line in _cpuinfo().splitlines() if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()} ({platform.machine()}, virtual)"
+
+
+def _cpuinfo() -> str:
+    path = Path("/proc/cpuinfo")
+    return path.read_text() if path.exists() else ""
+
+
+if __name__ == "__main__":
+    main()
