@@ -10,7 +10,8 @@ import onnxruntime
 import pytest
 
 from operators.architecture import Architecture
-from operators.errors import LoweringError
+from operators.errors import ExportError, LoweringError
+from operators.export.decoder import Decoder
 from operators.export.onnx_folder import write_pool
 from operators.lowering import POOL_FILE, LoweredGraph, lower
 from operators.mixer import Mixer
@@ -26,44 +27,15 @@ LEAST_CAPACITY = 16
 INT4, INT8, FP32 = Precision(4, 32), Precision(8, 32), Precision(32)
 
 
-class Decoder:
-    """Runs a lowered graph step by step, its states bound as the runner binds them."""
-
-    def __init__(self, folder: Path, lowered: LoweredGraph) -> None:
-        write_pool(folder / POOL_FILE, lowered, SEED)
-        (folder / "candidate.onnx").write_bytes(lowered.onnx_bytes)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.optimized_model_filepath = str(folder / "optimised.onnx")
-        options.log_severity_level = 3
-        self.session = onnxruntime.InferenceSession(
-            folder / "candidate.onnx", options, providers=["CPUExecutionProvider"]
-        )
-        self.lowered = lowered
-        self.states = {s.input_name: _buffer(s.shape) for s in lowered.states}
-        self.seen = 0
-
-    def step(self, ids: np.ndarray) -> np.ndarray:
-        self.seen += ids.shape[1]
-        binding = self.session.io_binding()
-        binding.bind_cpu_input("input_ids", ids)
-        if self.lowered.uses_sequence_lengths:
-            binding.bind_cpu_input("seqlens_k", np.full(ids.shape[0], self.seen - 1, np.int32))
-            binding.bind_cpu_input("total_sequence_length", np.array(self.seen, np.int32))
-        binding.bind_output("logits")
-        following = {}
-        for state in self.lowered.states:
-            past = self.states[state.input_name]
-            following[state.input_name] = past if state.shared_buffer else _buffer(state.shape)
-            binding.bind_ortvalue_input(state.input_name, past)
-            binding.bind_ortvalue_output(state.output_name, following[state.input_name])
-        self.session.run_with_iobinding(binding)
-        self.states = following
-        return binding.get_outputs()[0].numpy()[:, 0]
-
-
-def _buffer(shape: tuple[int, ...]) -> onnxruntime.OrtValue:
-    return onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(shape, np.float32))
+def a_decoder(folder: Path, lowered: LoweredGraph) -> Decoder:
+    """Run the graph on the pool of SEED; the graph as ONNX Runtime optimises it is left beside it."""
+    write_pool(folder / POOL_FILE, lowered, SEED)
+    (folder / "candidate.onnx").write_bytes(lowered.onnx_bytes)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.optimized_model_filepath = str(folder / "optimised.onnx")
+    options.log_severity_level = 3
+    return Decoder(folder / "candidate.onnx", lowered, options)
 
 
 Logits = tuple[np.ndarray, np.ndarray]
@@ -82,7 +54,7 @@ def both_logits(
     capacity = max(prompt + decoded + 3, LEAST_CAPACITY)
     lowered = lower(architecture, capacity, precision, batch, accuracy_level=accuracy_level)
     ids = np.random.default_rng(1).integers(0, architecture.vocab_size, (batch, prompt + decoded))
-    decoder = Decoder(folder, lowered)
+    decoder = a_decoder(folder, lowered)
     rows = [decoder.step(ids[:, :prompt])]
     rows += [decoder.step(ids[:, at : at + 1]) for at in range(prompt, prompt + decoded)]
     every = range(architecture.vocab_size)
@@ -168,9 +140,9 @@ def test_sandwich_norms_geglu_scaled_and_untied_embeddings_equal_torch(
 def test_a_batch_of_prompts_gives_each_its_own_logits(tmp_path: Path) -> None:
     architecture = an_architecture("CASDL")
     ids = np.random.default_rng(2).integers(0, 512, (4, 30))
-    together = Decoder(tmp_path, lower(architecture, 64, INT4, batch=4)).step(ids)
+    together = a_decoder(tmp_path, lower(architecture, 64, INT4, batch=4)).step(ids)
     for row in range(4):
-        alone = Decoder(tmp_path, lower(architecture, 64, INT4)).step(ids[row : row + 1])
+        alone = a_decoder(tmp_path, lower(architecture, 64, INT4)).step(ids[row : row + 1])
         np.testing.assert_allclose(together[row], alone[0], rtol=2e-2, atol=2e-2)
 
 
@@ -208,7 +180,7 @@ ALLOWED = {
 def test_the_optimised_graph_holds_the_fast_kernels_and_no_slow_fallback(
     config: Mixer, tmp_path: Path
 ) -> None:
-    Decoder(tmp_path, lower(of_mixers(config), 64, INT4))
+    a_decoder(tmp_path, lower(of_mixers(config), 64, INT4))
     optimised = onnx.load(tmp_path / "optimised.onnx", load_external_data=False)
     kinds = Counter(node.op_type for node in optimised.graph.node)
     wanted = dict(FAST_KERNELS[config.code])
@@ -231,6 +203,13 @@ def test_no_two_tensors_share_weights_except_the_tied_embedding_and_its_head() -
 
 def test_a_350m_candidate_is_a_graph_of_under_one_megabyte() -> None:
     assert len(lower(reference("lfm2-350m"), 4096).onnx_bytes) < 1_000_000
+
+
+def test_a_graph_file_that_was_cut_off_is_refused_by_name(tmp_path: Path) -> None:
+    lowered = lower(an_architecture("C"), 64, INT4)
+    (tmp_path / "model.onnx").write_bytes(lowered.onnx_bytes[:-100])
+    with pytest.raises(ExportError, match=r"model\.onnx: ONNX Runtime can't load it .*; write it again"):
+        Decoder(tmp_path / "model.onnx", lowered)
 
 
 def test_a_window_longer_than_the_context_is_refused() -> None:

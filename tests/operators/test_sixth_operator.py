@@ -21,7 +21,7 @@ from operators.registry import MIXERS, Registry
 from search.feasibility import build, feasible_widths
 from search.space import Budget, MixerChoice, SearchSpace
 from tests.operators.builders import of_mixers
-from tests.operators.test_lowering import SEED, Decoder
+from tests.operators.test_lowering import SEED, a_decoder
 
 CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
 
@@ -74,7 +74,7 @@ def test_its_graph_equals_torch(moving_average: ModuleType, registry: Registry, 
     lowered = lower(architecture, 64, Precision(32), registry=registry)
     model = model_from_pool(architecture, lowered, Precision(32), SEED, registry)
     ids = np.random.default_rng(1).integers(0, 512, (1, 20))
-    decoder = Decoder(tmp_path, lowered)
+    decoder = a_decoder(tmp_path, lowered)
     rows = [decoder.step(ids[:, :15]), *(decoder.step(ids[:, t : t + 1]) for t in range(15, 20))]
     with torch.inference_mode():
         expected = model(torch.from_numpy(ids))[0, 14:].numpy()
