@@ -6,6 +6,8 @@ Any other layout brings its own modelling file, named by `auto_map`.
 
 import importlib.util
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +105,26 @@ def _compare_with_transformers(model: LanguageModel, draft: Path, trusted: bool)
     """Load the folder as a user would, where transformers is installed; Loopfront itself doesn't need it."""
     from transformers import AutoModelForCausalLM  # noqa: PLC0415
 
-    again = AutoModelForCausalLM.from_pretrained(draft, trust_remote_code=trusted, dtype=torch.float32)
-    with torch.inference_mode():
+    with _quiet_transformers(), torch.inference_mode():
+        again = AutoModelForCausalLM.from_pretrained(draft, trust_remote_code=trusted, dtype=torch.float32)
         found = again(check_tokens(model.architecture)).logits
     require_equal("AutoModelForCausalLM", found, expected_logits(model))
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Keep its progress bar and its advice on faster kernels out of our command's output."""
+    from transformers.utils import logging  # noqa: PLC0415
+
+    verbosity, had_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if had_bar:
+            logging.enable_progress_bar()
 
 
 def _weights(model: LanguageModel) -> dict[str, Tensor]:

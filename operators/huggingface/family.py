@@ -75,7 +75,7 @@ def attention_keys(attention: GroupQueryAttention) -> dict[str, Any]:
     }
 
 
-def heads_of(reader: ConfigReader, hidden_size: int) -> tuple[int, int]:
+def read_heads(reader: ConfigReader, hidden_size: int) -> tuple[int, int]:
     """Take the number of query heads and the size of one."""
     heads = reader.whole("num_attention_heads")
     if not reader.has("head_dim") and hidden_size % heads:

@@ -15,7 +15,7 @@ from operators.huggingface.family import (
     blocks_of,
     first_of,
     gate_and_up,
-    heads_of,
+    read_heads,
     renamed,
     rope_part,
     shared_keys,
@@ -56,7 +56,7 @@ def read(reader: ConfigReader) -> Architecture:
 
 
 def _mixers(reader: ConfigReader, width: int, epsilon: float) -> dict[str, Mixer]:
-    heads, head_size = heads_of(reader, width)
+    heads, head_size = read_heads(reader, width)
     scalar = reader.number("query_pre_attn_scalar", head_size)
     if scalar != head_size:
         way_out = f"not supported: scores are scaled by the head's size, here {head_size}"

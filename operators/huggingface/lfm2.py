@@ -15,7 +15,7 @@ from operators.huggingface.family import (
     default_rope,
     first_of,
     gate_and_up,
-    heads_of,
+    read_heads,
     renamed,
     shared_keys,
     split_projection,
@@ -41,7 +41,7 @@ INITIALISATION_KEYS = (
 def read(reader: ConfigReader) -> Architecture:
     """Make an Architecture of an LFM2 config."""
     width, depth = reader.whole("hidden_size"), reader.whole("num_hidden_layers")
-    heads, head_size = heads_of(reader, width)
+    heads, head_size = read_heads(reader, width)
     epsilon = reader.number("norm_eps", 1e-5)
     base, share = default_rope(reader, 1e6)
     attention = GroupQueryAttention(

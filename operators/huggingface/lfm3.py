@@ -14,7 +14,7 @@ from operators.huggingface.family import (
     blocks_of,
     first_of,
     gate_and_up,
-    heads_of,
+    read_heads,
     renamed,
     rope_part,
     shared_keys,
@@ -51,7 +51,7 @@ def read(reader: ConfigReader) -> Architecture:
 
 
 def _mixers(reader: ConfigReader, width: int, epsilon: float) -> dict[str, Mixer]:
-    heads, head_size = heads_of(reader, width)
+    heads, head_size = read_heads(reader, width)
     gate = "head" if reader.truth("use_attention_gate", True) else "none"
     shape: dict[str, Any] = {
         "heads": heads,
