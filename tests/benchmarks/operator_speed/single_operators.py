@@ -84,7 +84,7 @@ class Cost:
     mixer: Mixer
     milliseconds: tuple[float, ...]
     floor_milliseconds: tuple[float, ...]
-    """Bytes of a decode step, at each depth, over the bandwidth of plain reading."""
+    """Bytes of a decode step, at each depth, over the bandwidth of plain reading in the same turns."""
 
     @property
     def floor_multiples(self) -> tuple[float, ...]:
@@ -124,28 +124,30 @@ class Costs:
 
 def measure_mixers(folder: Path, precision: Precision, threads: int) -> Costs:
     """Time every mixer; graphs already in `folder` are used again."""
-    bandwidth = read_bandwidth(threads)
-    rows = []
+    rows, bandwidths = [], []
     for mixer in MEASURED:
-        spent = _slope(folder, mixer, precision, threads)
+        spent, bandwidth = _slope(folder, mixer, precision, threads)
         floors = tuple(_bytes(mixer, precision, depth) / bandwidth * 1e3 for depth in (PROMPT_TOKENS, DEPTH))
         rows.append(Cost(mixer, spent, floors))
-    return Costs(precision, threads, bandwidth, tuple(rows))
+        bandwidths.append(bandwidth)
+    return Costs(precision, threads, statistics.median(bandwidths), tuple(rows))
 
 
-def _slope(folder: Path, mixer: Mixer, precision: Precision, threads: int) -> tuple[float, ...]:
+def _slope(folder: Path, mixer: Mixer, precision: Precision, threads: int) -> tuple[tuple[float, ...], float]:
+    """Return milliseconds of each quantity, and the bandwidth of the same turns: it doubles within minutes here."""
     prompt = np.random.default_rng(3).integers(0, VOCABULARY, PROMPT_TOKENS)
     engines = [
         OnnxRuntime(_graph(folder, each, copies, precision), Setting(threads, PROMPT_TOKENS, DEPTH, ROOM))
         for each in (mixer, NoMixer())
         for copies in (FEW, MANY)
     ]
-    slopes = []
+    slopes, bandwidths = [], []
     for turn in range(TURNS + 1):
         few, many, few_without, many_without = (_times(engine, prompt) for engine in engines)
         if turn:
             slopes.append(((many - few) - (many_without - few_without)) / (MANY - FEW))
-    return tuple(1e3 * np.median(slopes, axis=0))
+            bandwidths.append(read_bandwidth(threads))
+    return tuple(1e3 * np.median(slopes, axis=0)), statistics.median(bandwidths)
 
 
 def _times(engine: OnnxRuntime, prompt: np.ndarray) -> np.ndarray:
@@ -176,12 +178,12 @@ def _bytes(mixer: Mixer, precision: Precision, depth: int) -> float:
 
 
 def read_bandwidth(threads: int) -> float:
-    """Return bytes per second that plain reading reaches here: the best of nine sums over 512 MiB."""
+    """Return bytes per second that plain reading reaches here: the best of three sums over 512 MiB."""
     import torch
 
     torch.set_num_threads(threads)
     values = torch.ones(2**27)
-    best = min(_seconds(partial(torch.dot, values, values)) for _ in range(9))
+    best = min(_seconds(partial(torch.dot, values, values)) for _ in range(3))
     return values.numel() * 4 / best
 
 
