@@ -44,8 +44,8 @@ def table(costs: Costs) -> str:
     """Return the table and what it was measured with, as Markdown."""
     note = (
         f"One mixer at width {WIDTH} (that of LFM2-350M), {costs.precision.label}, {costs.threads} thread, without its "
-        f"FFN and norms. The last three columns were measured on {_processor()}, ONNX Runtime {onnxruntime.__version__}; "
-        f"the floor is a step's bytes "
+        f"FFN and norms. The last three columns were measured on {_processor()}, "
+        f"ONNX Runtime {onnxruntime.__version__}; the floor is a step's bytes "
         f"over the {costs.bytes_per_second / 1e9:.0f} GB/s at which one thread reads memory there."
     )
     return "\n".join([HEAD, RULE, *(_row(cost) for cost in costs.rows), "", note])
