@@ -6,7 +6,6 @@ from pathlib import Path
 
 import onnxruntime
 
-from operators.cost import decode_bytes
 from operators.mixer import Mixer
 from operators.precision import Precision
 from tests.benchmarks.operator_speed.side_by_side import DEPTH, PROMPT_TOKENS
@@ -14,16 +13,15 @@ from tests.benchmarks.operator_speed.single_operators import (
     WIDTH,
     Cost,
     Costs,
-    NoMixer,
-    copies_of,
     measure_mixers,
+    moved_bytes,
 )
 
 README = Path(__file__).parents[3] / "README.md"
 BEGIN, END = "<!-- operators: written by make operator-table -->", "<!-- end of operators -->"
 PRECISION, THREADS = Precision(4, 128), 1
 HEAD = (
-    "| mixer | parameters | state at 512 / 4096 | MFLOP per token | MB per token "
+    f"| mixer | parameters | state at {PROMPT_TOKENS} / {DEPTH} | MFLOP per token | MB per token "
     f"| prefill of {PROMPT_TOKENS}, ms | decode at {PROMPT_TOKENS} / {DEPTH}, ms | times the floor |"
 )
 RULE = "|---|---:|---:|---:|---:|---:|---:|---:|"
@@ -66,7 +64,7 @@ def closed_form(mixer: Mixer) -> list[str]:
     depths = PROMPT_TOKENS, DEPTH
     states = [mixer.state_bytes(WIDTH, depth) for depth in depths]
     operations = [mixer.flops_per_token(WIDTH, depth) / 1e6 for depth in depths]
-    moved = [_moved_bytes(mixer, depth) / 1e6 for depth in depths]
+    moved = [moved_bytes(mixer, PRECISION, depth) / 1e6 for depth in depths]
     return [
         mixer.name.replace("_", " "),
         f"{mixer.parameters(WIDTH) / 1e6:.2f} M",
@@ -74,11 +72,6 @@ def closed_form(mixer: Mixer) -> list[str]:
         _pair([f"{each:.1f}" for each in operations]),
         _pair([f"{each:.2f}" for each in moved]),
     ]
-
-
-def _moved_bytes(mixer: Mixer, depth: int) -> int:
-    with_mixer, without = (decode_bytes(copies_of(each, 1), PRECISION, depth) for each in (mixer, NoMixer()))
-    return with_mixer - without
 
 
 def _pair(cells: list[str]) -> str:
@@ -90,8 +83,10 @@ def _size(count: int) -> str:
 
 
 def _processor() -> str:
-    names = [line.split(":")[1].strip() for line in _cpuinfo().splitlines() if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()} ({platform.machine()}, virtual)"
+    told = _cpuinfo()
+    names = [line.split(":")[1].strip() for line in told.splitlines() if line.startswith("model name")]
+    kind = f"{platform.machine()}, virtual" if " hypervisor" in told else platform.machine()
+    return f"{names[0] if names else platform.processor()} ({kind})"
 
 
 def _cpuinfo() -> str:

@@ -127,7 +127,9 @@ def measure_mixers(folder: Path, precision: Precision, threads: int) -> Costs:
     rows, bandwidths = [], []
     for mixer in MEASURED:
         spent, bandwidth = _slope(folder, mixer, precision, threads)
-        floors = tuple(_bytes(mixer, precision, depth) / bandwidth * 1e3 for depth in (PROMPT_TOKENS, DEPTH))
+        floors = tuple(
+            moved_bytes(mixer, precision, depth) / bandwidth * 1e3 for depth in (PROMPT_TOKENS, DEPTH)
+        )
         rows.append(Cost(mixer, spent, floors))
         bandwidths.append(bandwidth)
     return Costs(precision, threads, statistics.median(bandwidths), tuple(rows))
@@ -172,7 +174,8 @@ def copies_of(mixer: Mixer, copies: int) -> Architecture:
     return Architecture(VOCABULARY, WIDTH, (Block(mixer, SwiGLU(FFN_WIDTH)),) * copies)
 
 
-def _bytes(mixer: Mixer, precision: Precision, depth: int) -> float:
+def moved_bytes(mixer: Mixer, precision: Precision, depth: int) -> int:
+    """Return the bytes that one decode step of a mixer alone moves at a depth."""
     with_mixer, without = (decode_bytes(copies_of(each, 1), precision, depth) for each in (mixer, NoMixer()))
     return with_mixer - without
 
