@@ -144,6 +144,11 @@ class Workload:
             _require(getattr(self, name) > 0, f"workload.{name}: must be positive, got {getattr(self, name)}")
         _require(self.context_tokens >= 0, f"workload.context_tokens: is negative: {self.context_tokens}")
 
+    @property
+    def longest_context(self) -> int:
+        """Tokens that the states must hold: the deepest decode step's, or the prompt's and one step's behind it."""
+        return max(self.context_tokens + self.generate_tokens, self.prompt_tokens + 1)
+
 
 @dataclass(frozen=True)
 class OutputCheck:

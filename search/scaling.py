@@ -19,6 +19,9 @@ FREE_FFN_RATIO = (1 / 64, 64.0)
 USUAL_FFN_RATIO = 3.5
 """FFN width over hidden size: LFM2 4.5, Qwen3.5 3.5, Gemma 3 270M 3.2, Qwen3 0.6B 3.0."""
 
+FIXED_OPTIONS = ("output_gate", "rotary_share", "qk_norm", "gated")
+"""What a space never varies but a reference may have: it changes what a mixer costs or can do."""
+
 RATIO_STEP = 0.03
 """Widths are multiples of 32 or 64, so a ratio is met only so nearly."""
 
@@ -196,11 +199,16 @@ def _adaptations(reference: Architecture, scaled: Architecture) -> Iterator[str]
     originals = {block.mixer.code: block.mixer for block in reference.blocks}
     for code, mixer in {block.mixer.code: block.mixer for block in scaled.blocks}.items():
         yield from _option_adaptations(originals[code], mixer)
+        yield from _weight_adaptations(originals[code], reference.hidden_size)
     if reference.norm_placement != scaled.norm_placement:
         yield f"{scaled.norm_placement}-norm blocks instead of {reference.norm_placement}"
 
 
 def _option_adaptations(original: Any, scaled: Any) -> Iterator[str]:
+    for option in FIXED_OPTIONS:
+        before, after = getattr(original, option, None), getattr(scaled, option, None)
+        if before != after:
+            yield f"{scaled.name}: {option} {after} instead of {before}"
     read = MIXERS[scaled.name].sizing.read
     for option, before in read(original).items():
         after = read(scaled)[option]
@@ -208,6 +216,17 @@ def _option_adaptations(original: Any, scaled: Any) -> Iterator[str]:
             yield f"{scaled.name}: {after} kv heads of {scaled.heads} instead of {before} of {original.heads}"
         elif option != "kv_heads" and after != before:
             yield f"{scaled.name}: {option} {after} instead of {before}"
+
+
+def _weight_adaptations(original: Any, hidden_size: int) -> Iterator[str]:
+    """Say what filling the hidden size with heads, and no gates, makes of a mixer, all else being equal."""
+    sizing = MIXERS[original.name].sizing
+    options = sizing.read(original)
+    if not sizing.fits(hidden_size, options):
+        return
+    share = sizing.build(hidden_size, options).parameters(hidden_size) / original.parameters(hidden_size)
+    if abs(share - 1) > 0.02:
+        yield f"{original.name}: {share:.0%} of the original's weights at equal width"
 
 
 def _ratio_out_of_reach(layout: str, candidates: list[Architecture], asked: float) -> InfeasibleSpace:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from devices.plan import Workload
 from operators.architecture import Architecture
 from operators.cost import parameters
 from operators.errors import OperatorError
@@ -89,16 +90,24 @@ def document_at_budget(
     return known
 
 
-def require_windows_within(known: NamedArchitecture, context_tokens: int, place: str) -> NamedArchitecture:
+def require_windows_within(known: NamedArchitecture, workload: Workload, place: str) -> NamedArchitecture:
     """Return an architecture whose sliding windows are no longer than the context that it is to be measured at."""
     longest = max(_windows(known.architecture), default=0)
-    if longest > context_tokens:
+    if longest > workload.longest_context:
         raise BadInput(
             f"{known.label}: {SlidingWindowAttention.name}.window = {longest} can't be used",
             field=place,
-            hint=f"the workload's context has {context_tokens} tokens (context_tokens + generate_tokens)",
+            hint=longest_window_text(workload),
         )
     return known
+
+
+def longest_window_text(workload: Workload) -> str:
+    """Say how long a window may be where a workload is measured, and what a user can change."""
+    return (
+        f"the workload reaches {workload.longest_context} tokens; "
+        "shorten the window, or raise prompt_tokens or context_tokens"
+    )
 
 
 def _windows(architecture: Architecture) -> list[int]:

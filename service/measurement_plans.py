@@ -33,6 +33,7 @@ CHECK_PROMPT_TOKENS = 24
 CHECK_DECODE_TOKENS = 4
 CHECK_LOGITS = 256
 MINIMUM_COSINE = 0.95
+"""Of two graphs that round activations to int8 in another order; 36 blocks of linear attention reach 0.989."""
 KEY_VERSION = "2"
 
 RUNTIME_FACTS = ("runtime", "runner")
@@ -174,10 +175,7 @@ def workload_to_dict(workload: Workload) -> dict[str, int]:
 
 
 def _context_capacity(workload: Workload) -> int:
-    # The runner's decode steps cycle through context + 1 .. context + generate; the check has a short prompt.
-    deepest_decode = workload.context_tokens + workload.generate_tokens
-    deepest_check = CHECK_PROMPT_TOKENS + CHECK_DECODE_TOKENS
-    return max(deepest_decode, workload.prompt_tokens + 1, deepest_check)
+    return max(workload.longest_context, CHECK_PROMPT_TOKENS + CHECK_DECODE_TOKENS)
 
 
 def _pool(graph: LoweredGraph) -> PoolSpec:

@@ -18,7 +18,13 @@ from search.errors import MetricError, SpaceError
 from search.objective import Constraint, Objective
 from search.space import Budget, MixerChoice, SearchSpace
 from service.errors import StudyFileError
-from service.known_layouts import NamedArchitecture, at_budget, reference_at_budget, require_windows_within
+from service.known_layouts import (
+    NamedArchitecture,
+    at_budget,
+    longest_window_text,
+    reference_at_budget,
+    require_windows_within,
+)
 from service.study_document import read_document
 from service.study_fields import StudyFields, TargetFields, as_document, known_keys
 
@@ -78,18 +84,18 @@ def define_study(document: Mapping[str, Any]) -> StudyDefinition:
 
 
 def _require_windows(definition: StudyDefinition) -> None:
-    context_tokens = definition.workload.context_tokens + definition.workload.generate_tokens
+    workload = definition.workload
     for choice in definition.space.mixers:
         longest = max(dict(choice.options).get("window", (0,)))
-        if longest > context_tokens:
+        if longest > workload.longest_context:
             raise StudyFileError(
                 f"{longest} can't be used",
                 field=f"space.mixers.{choice.name}.window",
-                hint=f"the workload's context has {context_tokens} tokens (context_tokens + generate_tokens)",
+                hint=longest_window_text(workload),
             )
     for place, known in (("references", definition.references), ("enqueue", definition.enqueued)):
         for index, each in enumerate(known):
-            require_windows_within(each, context_tokens, f"{place}[{index}]")
+            require_windows_within(each, workload, f"{place}[{index}]")
 
 
 def stored_study(document: Mapping[str, Any]) -> StudyDefinition:

@@ -12,7 +12,7 @@ from operators.graph import MICROSOFT, GraphBuilder
 from operators.mixer import Operator
 from operators.norms import RMSNorm
 from operators.rotary import ROTATED_STEP, Rotation, rotary_angles, rotate
-from operators.sizing import Options, Sizing, heads_group, heads_of
+from operators.sizing import HEAD_SIZE_STEP, Options, Sizing, heads_group, heads_of
 
 OUTPUT_GATES = ("none", "element", "head")
 
@@ -47,8 +47,8 @@ class GroupQueryAttention:
             raise ArchitectureError(
                 f"{self.name}.kv_heads", self.kv_heads, f"must divide heads = {self.heads}"
             )
-        if self.head_size % ROTATED_STEP:
-            way_out = f"must be a multiple of {ROTATED_STEP}"
+        if self.head_size % HEAD_SIZE_STEP:
+            way_out = f"must be a multiple of {HEAD_SIZE_STEP}"
             raise ArchitectureError(f"{self.name}.head_size", self.head_size, way_out)
         self._check_rotation()
         if self.output_gate not in OUTPUT_GATES:

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from sqlalchemy.orm import Session
 
+from devices.plan import Workload
 from operators.errors import ArchitectureError
 from operators.precision import Precision
 from reports.encoding import measurement_to_dict
@@ -30,8 +31,7 @@ router = APIRouter(prefix="/measurements", tags=["measurements"])
 def request_measurement(wish: MeasurementWish, parts: ServiceParts) -> MeasurementOut:
     """Have one architecture measured; read the answer under the id that is returned."""
     place = next((name for name in ("reference", "layout") if getattr(wish, name)), "architecture")
-    deepest = wish.workload.context_tokens + wish.workload.generate_tokens
-    found = require_windows_within(_wished(wish), deepest, place)
+    found = require_windows_within(_wished(wish), Workload(**wish.workload.model_dump()), place)
     conditions = {
         "workload": wish.workload.model_dump(),
         "precision": wish.precision.model_dump(),

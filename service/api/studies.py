@@ -197,11 +197,10 @@ def _known_candidates(given: CandidatesGiven, definition: StudyDefinition) -> li
         at_budget(layout, f"layouts[{index}]", definition.space, definition.budget)
         for index, layout in enumerate(given.layouts)
     ]
-    deepest = definition.workload.context_tokens + definition.workload.generate_tokens
     for index, document in enumerate(given.architectures):
         place = f"architectures[{index}]"
         known = document_at_budget(document, place, definition.space, definition.budget)
-        found.append(require_windows_within(known, deepest, place))
+        found.append(require_windows_within(known, definition.workload, place))
     return found
 
 

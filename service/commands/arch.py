@@ -175,12 +175,12 @@ def _source(
 
 
 def _print(found: "NamedArchitecture", json: bool) -> None:
-    from service.arch_text import architecture_json, architecture_table  # noqa: PLC0415 - loads torch
+    from service.arch_text import architecture_json, architecture_view  # noqa: PLC0415 - loads torch
 
     if json:
         typer.echo(json_text.dumps(architecture_json(found)))
     else:
-        Console().print(architecture_table(found))
+        Console().print(architecture_view(found))
 
 
 def _wish(**given: object) -> MeasurementWish:

@@ -23,6 +23,13 @@ def a_document(change: Change = lambda document: None) -> dict[str, Any]:
     return document
 
 
+def widen_windows(document: dict[str, Any]) -> None:
+    """Make every attention a sliding window of 4000 tokens."""
+    for block in document["blocks"]:
+        if block["mixer"]["kind"] == "grouped_query_attention":
+            block["mixer"] |= {"kind": "sliding_window_attention", "window": 4000}
+
+
 @pytest.mark.parametrize(
     ("name", "scale", "field"),
     [
@@ -56,6 +63,7 @@ UNFIT: dict[str, tuple[Change, str]] = {
     "far from the budget": (lambda d: d.update(blocks=d["blocks"][:1]), "architectures[0]"),
     "no multiple of the block size": (lambda d: d.update(hidden_size=100), "architectures[0]"),
     "not even an architecture": (lambda d: d.update(blocks=3), "architectures[0]"),
+    "a window longer than the workload": (widen_windows, "architectures[0]"),
 }
 
 
@@ -81,6 +89,21 @@ def test_an_architecture_that_can_not_be_lowered_is_refused_when_its_measurement
             client.measure(wish)
     assert (refusal.value.status, refusal.value.field) == (422, "architecture")
     assert "block size 32" in refusal.value.hint
+
+
+def test_a_window_longer_than_the_workload_is_refused_when_its_measurement_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    wish = {
+        "architecture": a_document(widen_windows),
+        "workload": {"prompt_tokens": 64, "context_tokens": 64},
+    }
+    with a_service(tmp_path) as running, running.client() as client:
+        with pytest.raises(ServiceError) as refusal:
+            client.measure(MeasurementWish.model_validate(wish))
+        assert (refusal.value.status, refusal.value.field) == (422, "architecture")
+        assert "window = 4000" in refusal.value.line
+        assert "128 tokens" in refusal.value.hint
 
 
 STRANGE: dict[str, Change] = {

@@ -100,6 +100,12 @@ BAD = [
         "at most 131072",
     ),
     (
+        "a window that nothing reaches",
+        {"space__mixers__sliding_window_attention": {"window": [128, 4096]}},
+        "space.mixers.sliding_window_attention.window: 4096",
+        "raise prompt_tokens or context_tokens",
+    ),
+    (
         "too many options",
         {"space__mixers__sliding_window_attention": {"window": list(range(1, 40))}},
         "sliding_window_attention.window",

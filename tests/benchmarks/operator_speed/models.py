@@ -1,5 +1,6 @@
 """Makes the files that the engines load: one architecture, as three formats of the same weights."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -42,10 +43,11 @@ class Contender:
 
 
 def contenders(shape: str, folder: Path, setting: Setting) -> tuple[list[Contender], list[str]]:
-    """Return the engines that can run a shape, and why others can't; files already in `folder` are kept."""
-    architecture, home = reference(shape), folder / shape
-    home.mkdir(parents=True, exist_ok=True)
+    """Return the engines that can run a shape, and why others can't; files of the same graphs in `folder` are kept."""
+    architecture = reference(shape)
     capacity = max(setting.depth, setting.prompt_tokens) + setting.room
+    home = folder / f"{shape}-{_digest(architecture, capacity)[:8]}"
+    home.mkdir(parents=True, exist_ok=True)
     found, refused = [], []
     if not (home / "model.gguf").exists():
         write_gguf(home / "draft.gguf", architecture, _model(architecture, capacity).state_dict())
@@ -57,11 +59,17 @@ def contenders(shape: str, folder: Path, setting: Setting) -> tuple[list[Contend
         refused.append(f"{shape}: onnxruntime-genai's model builder refuses it: {_last_line(error.stderr)}")
     for block_size in BLOCK_SIZES:
         precision = Precision(4, block_size)
-        onnx = home / f"{precision.label}-{capacity}"
+        onnx = home / precision.label
         if not onnx.exists():
             export_onnx(architecture, onnx, precision, capacity, POOL_SEED)
         found.append(Contender(f"Loopfront {precision.label}", partial(OnnxRuntime, onnx, setting)))
     return found, refused
+
+
+def _digest(architecture: Architecture, capacity: int) -> str:
+    """Name all graphs of a shape: the peers' files hold the weights that lie in the pool of one of them."""
+    digests = [lower(architecture, capacity, Precision(4, size)).digest for size in BLOCK_SIZES]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _model(architecture: Architecture, capacity: int) -> LanguageModel:

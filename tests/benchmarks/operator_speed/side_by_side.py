@@ -3,11 +3,12 @@
 import multiprocessing
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from tests.benchmarks.operator_speed.models import GENAI, LLAMA_CPP, Contender, 
 PROMPT_TOKENS, DEPTH, ROOM = 512, 4096, 600
 DECODE_STEPS = 24
 REST_S = 0.3
+T = TypeVar("T")
 QUANTITIES = (f"prefill {PROMPT_TOKENS}", f"decode at {PROMPT_TOKENS}", f"decode at {DEPTH}")
 
 
@@ -68,13 +70,19 @@ def measure(shape: str, threads: int, turns: int, folder: Path) -> Measured:
     with ExitStack() as stack:
         engines = _started(stack, found, measured)
         for turn in range(turns + 1):
-            names = list(engines)[turn % len(engines) :] + list(engines)[: turn % len(engines)]
-            for name in names:
+            for name in rotated(engines, turn):
                 time.sleep(REST_S)  # idle threads of the engine before stop spinning
                 times, measured.logits[name] = _one_turn(engines[name], prompt)
                 if turn:
                     measured.turns[name].append(times)
     return measured
+
+
+def rotated(names: Iterable[T], turn: int) -> list[T]:
+    """Return them in their order, begun at another one in each turn."""
+    found = list(names)
+    start = turn % len(found)
+    return found[start:] + found[:start]
 
 
 def _started(stack: ExitStack, found: list[Contender], measured: Measured) -> dict[str, Connection]:

@@ -36,6 +36,7 @@ from tests.benchmarks.operator_speed.side_by_side import (
     QUANTITIES,
     REST_S,
     ROOM,
+    rotated,
 )
 
 WIDTH, VOCABULARY, FFN_WIDTH = 1024, 1024, 128
@@ -145,8 +146,9 @@ def _slope(folder: Path, mixer: Mixer, precision: Precision, threads: int) -> tu
     ]
     slopes, bandwidths = [], []
     for turn in range(TURNS + 1):
-        few, many, few_without, many_without = (_times(engine, prompt) for engine in engines)
+        times = {i: _times(engines[i], prompt) for i in rotated(range(len(engines)), turn)}
         if turn:
+            few, many, few_without, many_without = (times[i] for i in range(len(engines)))
             slopes.append(((many - few) - (many_without - few_without)) / (MANY - FEW))
             bandwidths.append(read_bandwidth(threads))
     return tuple(1e3 * np.median(slopes, axis=0)), statistics.median(bandwidths)
@@ -160,10 +162,10 @@ def _times(engine: OnnxRuntime, prompt: np.ndarray) -> np.ndarray:
 
 
 def _graph(folder: Path, mixer: Mixer, copies: int, precision: Precision) -> Path:
-    home = folder / f"{mixer.name}-{copies}-{precision.label}"
+    architecture = copies_of(mixer, copies)
+    lowered = lower(architecture, DEPTH + ROOM, precision, registry=REGISTRY)
+    home = folder / f"{mixer.name}-{copies}-{precision.label}-{lowered.digest[:8]}"
     if not home.exists():
-        architecture = copies_of(mixer, copies)
-        lowered = lower(architecture, DEPTH + ROOM, precision, registry=REGISTRY)
         with landing(home) as draft:
             write_graph(architecture, lowered, draft, precision, POOL_SEED)
     return home
