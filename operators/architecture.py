@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from operators.errors import ArchitectureError
+from operators.field_checks import require_positive, require_truth, require_whole
 from operators.mixer import Mixer
 
 NORM_PLACEMENTS = ("pre", "sandwich")
@@ -51,18 +51,19 @@ class Architecture:
     activation: str = "silu"
 
     def __post_init__(self) -> None:
-        _require_positive("vocab_size", self.vocab_size)
-        _require_positive("hidden_size", self.hidden_size)
+        require_whole("vocab_size", self.vocab_size)
+        require_whole("hidden_size", self.hidden_size)
+        require_truth("tie_embeddings", self.tie_embeddings)
         if not self.blocks:
             raise ArchitectureError("blocks", (), "an architecture needs at least one block")
         if self.norm_placement not in NORM_PLACEMENTS:
             raise ArchitectureError("norm_placement", self.norm_placement, f"use one of {NORM_PLACEMENTS}")
         if self.activation not in ACTIVATIONS:
             raise ArchitectureError("activation", self.activation, f"use one of {ACTIVATIONS}")
-        _require_positive_number("norm_epsilon", self.norm_epsilon)
-        _require_positive_number("embedding_scale", self.embedding_scale)
+        require_positive("norm_epsilon", self.norm_epsilon)
+        require_positive("embedding_scale", self.embedding_scale)
         for block in self.blocks:
-            _require_positive("ffn.width", block.ffn.width)
+            require_whole("ffn.width", block.ffn.width)
             block.mixer.check(self.hidden_size)
 
     @property
@@ -93,13 +94,3 @@ class Architecture:
 def _block_to_dict(block: Block) -> dict[str, Any]:
     mixer = {"kind": block.mixer.name, **asdict(block.mixer)}  # type: ignore[call-overload]
     return {"mixer": mixer, "ffn": {"kind": "swiglu", "width": block.ffn.width}}
-
-
-def _require_positive_number(field: str, value: float) -> None:
-    if not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise ArchitectureError(field, value, "must be a positive number")
-
-
-def _require_positive(field: str, value: int) -> None:
-    if not isinstance(value, int) or value <= 0:
-        raise ArchitectureError(field, value, "must be a positive whole number")

@@ -7,6 +7,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from operators.architecture import Architecture, Block
+from operators.errors import LoweringError
 from operators.graph import MICROSOFT, GraphBuilder, Placement, State
 from operators.pool import Section
 from operators.precision import Precision
@@ -16,6 +17,10 @@ POOL_FILE = "pool.bin"
 ONNX_OPSET = 23
 IR_VERSION = 10
 EMBEDDING = "embedding.weight"
+ACCURACY_LEVELS = (0, 4)
+LARGEST_BATCH = 1024
+LARGEST_CONTEXT = 1 << 20
+"""Tokens; the graph holds one fp32 position for each, and none of the families reads more."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,10 @@ def lower(
     The graph is fixed in batch and capacity and dynamic in the tokens of a step. `accuracy_level` is MatMulNBits': 4
     rounds activations to int8 and is the fast form, 0 computes in fp32 on dequantised weights.
     """
+    _require_whole("batch", batch, LARGEST_BATCH)
+    _require_whole("context_capacity", context_capacity, LARGEST_CONTEXT)
+    if accuracy_level not in ACCURACY_LEVELS:
+        raise LoweringError(f"accuracy_level = {accuracy_level!r}: use one of {ACCURACY_LEVELS}")
     graph = GraphBuilder(precision, context_capacity, batch, accuracy_level)
     x = graph.embed("input_ids", EMBEDDING, architecture.vocab_size, architecture.hidden_size)
     if architecture.embedding_scale != 1.0:
@@ -70,6 +79,11 @@ def lower(
         context_capacity=context_capacity,
         uses_sequence_lengths=graph.uses_sequence_lengths,
     )
+
+
+def _require_whole(name: str, value: object, most: int) -> None:
+    if type(value) is not int or not 1 <= value <= most:
+        raise LoweringError(f"{name} = {value!r}: must be a whole number from 1 to {most}")
 
 
 def _body(graph: GraphBuilder, architecture: Architecture, x: str, registry: Registry) -> tuple[str, str]:

@@ -62,7 +62,7 @@ def from_document(
     """Read a whole architecture as `Architecture.to_dict` writes it; refuse one that can't be run at `precision`."""
     try:
         architecture = architecture_from_dict(document)
-        _require_size(architecture, place)
+        require_size(architecture, place)
         lower(architecture, max([1, *_windows(architecture)]), precision)
     except (OperatorError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise BadInput("this isn't an architecture that can be run", field=place, hint=str(error)) from None
@@ -115,7 +115,8 @@ def _windows(architecture: Architecture) -> list[int]:
     return [mixer.window for mixer in mixers if isinstance(mixer, SlidingWindowAttention)]
 
 
-def _require_size(architecture: Architecture, place: str) -> None:
+def require_size(architecture: Architecture, place: str) -> None:
+    """Refuse an architecture that is too large to be measured."""
     total = parameters(architecture).total
     if total > LARGEST_PARAMETERS:
         raise BadInput(

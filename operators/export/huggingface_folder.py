@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -36,6 +37,7 @@ CONFIG, WEIGHTS, CODE, MODELLING = (
     "loopfront_model.py",
     "modeling_loopfront.py",
 )
+READABLE = 0o644
 MODELLING_TEMPLATE = Path(__file__).with_name("modeling_loopfront.py.txt")
 
 
@@ -97,7 +99,11 @@ def _write(draft: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> N
     document = {**config, "dtype": "float32"}
     (draft / CONFIG).write_text(json.dumps(document, indent=2) + "\n")
     contiguous = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, draft / WEIGHTS, metadata={"format": "pt"})
+    try:
+        save_file(contiguous, draft / WEIGHTS, metadata={"format": "pt"})
+    except SafetensorError as error:  # which hides the OSError that `landing` would tell
+        raise ExportError(f"{WEIGHTS}: can't be written: {error}") from None
+    (draft / WEIGHTS).chmod(READABLE)  # safetensors keeps it to its owner
     require_same_weights(WEIGHTS, load_file(draft / WEIGHTS), contiguous)
 
 

@@ -28,11 +28,13 @@ def export_onnx(
     architecture: Architecture, folder: Path, precision: Precision, context_tokens: int, pool_seed: int = 1
 ) -> None:
     """Write the folder; raise ExportError where ONNX Runtime's logits are not those of torch on the same weights."""
-    capacity = max(context_tokens, CHECK_PROMPT_TOKENS + CHECK_DECODE_TOKENS)
-    lowered = lower(architecture, capacity, precision)
+    least = CHECK_PROMPT_TOKENS + CHECK_DECODE_TOKENS
+    if context_tokens < least:
+        raise ExportError(f"a context of {context_tokens} tokens: use {least} or more, which the check reads")
+    lowered = lower(architecture, context_tokens, precision)
     with landing(folder) as draft:
         write_graph(architecture, lowered, draft, precision, pool_seed)
-        check = _compare(architecture, precision, capacity, pool_seed, draft)
+        check = _compare(architecture, precision, context_tokens, pool_seed, draft)
         manifest = json.loads((draft / MANIFEST).read_text())
         (draft / MANIFEST).write_text(json.dumps({**manifest, "check": check}, indent=2) + "\n")
 

@@ -34,7 +34,7 @@ SUBSTITUTED_IMPORTS = {
 
 
 def standalone_source(architecture: Architecture, title: str, registry: Registry = MIXERS) -> str:
-    """Return a module with `LanguageModel`, `architecture_from_dict` and `initialise` for an architecture's mixers.
+    """Return a module that builds models of an architecture's mixers: `LanguageModel`, `fresh_model` and their needs.
 
     Raises ExportError where two definitions of one name differ, as a new operator might bring them.
     """
@@ -46,7 +46,7 @@ def standalone_source(architecture: Architecture, title: str, registry: Registry
     for module, name in (
         ("operators.notation", "architecture_from_dict"),
         ("operators.model", "LanguageModel"),
-        ("operators.model", "initialise"),
+        ("operators.model", "fresh_model"),
     ):
         file.need(module, name)
     return HEADER.format(title=title) + "\n" + file.text() + "\n"

@@ -15,6 +15,7 @@ NEUTRAL = frozenset(
         "attention_dropout",
         "attn_implementation",
         "bos_token_id",
+        "cache_implementation",
         "chunk_size_feed_forward",
         "dtype",
         "eos_token_id",
@@ -27,14 +28,23 @@ NEUTRAL = frozenset(
         "output_attentions",
         "output_hidden_states",
         "pad_token_id",
+        "pretraining_tp",
         "problem_type",
         "return_dict",
+        "tokenizer_class",
         "torch_dtype",
         "transformers_version",
         "use_cache",
     }
 )
 """Keys that say nothing of the architecture: tokens, training, bookkeeping."""
+
+EMPTY: tuple[Any, ...] = (None, False, 0, "", [], {})
+"""Values with which a key that Loopfront doesn't know asks for nothing."""
+
+LARGEST_WHOLE = 10**9
+LARGEST_NUMBER = 1e12
+LARGEST_DEPTH = 1024
 
 
 class ConfigReader:
@@ -48,21 +58,31 @@ class ConfigReader:
         """Tell whether a key is there and not null."""
         return self._left.get(key) is not None
 
-    def whole(self, key: str, default: int | None = None) -> int:
-        """Take a positive whole number."""
+    def says(self, key: str, value: object) -> bool:
+        """Tell whether a key is there with this value; it is not taken."""
+        return bool(self._left.get(key) == value)
+
+    def whole(self, key: str, default: int | None = None, least: int = 1, most: int = LARGEST_WHOLE) -> int:
+        """Take a whole number."""
         value = self._take(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigError(self._named(key), value, "must be a positive whole number")
+        if type(value) is not int or not least <= value <= most:
+            raise ConfigError(self._named(key), value, f"must be a whole number from {least} to {most}")
         return value
+
+    def depth(self) -> int:
+        """Take the number of layers, before a list of so many is made."""
+        return self.whole("num_hidden_layers", most=LARGEST_DEPTH)
 
     def number(self, key: str, default: float | None = None) -> float:
         """Take a positive number."""
         value = self._take(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-            raise ConfigError(self._named(key), value, "must be a positive number")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LARGEST_NUMBER:
+            raise ConfigError(
+                self._named(key), value, f"must be a positive number, at most {LARGEST_NUMBER:g}"
+            )
         return float(value)
 
-    def truth(self, key: str, default: bool) -> bool:
+    def truth(self, key: str, default: bool | None = None) -> bool:
         """Take true or false."""
         value = self._take(key, default)
         if not isinstance(value, bool):
@@ -70,7 +90,7 @@ class ConfigReader:
         return value
 
     def words(self, key: str, count: int, known: Iterable[str]) -> list[str]:
-        """Take a list of `count` words, each one of `known`."""
+        """Take a list of `count` words, one for each layer, each one of `known`."""
         value, known = self._take(key, None), tuple(known)
         if not isinstance(value, list) or len(value) != count:
             raise ConfigError(self._named(key), value, f"must be a list of {count}, one for each layer")
@@ -110,9 +130,9 @@ class ConfigReader:
             self._left.pop(key, None)
 
     def finish(self) -> None:
-        """Refuse the first key that was neither taken nor is neutral, unless it is null, false or zero."""
+        """Refuse the first key that was neither taken nor is neutral, unless it asks for nothing."""
         for key, value in self._left.items():
-            if key not in NEUTRAL and value not in (None, False, 0):
+            if key not in NEUTRAL and value not in EMPTY:
                 raise ConfigError(self._named(key), value, "not supported: Loopfront doesn't know this key")
 
     def _take(self, key: str, default: Any) -> Any:

@@ -28,7 +28,7 @@ def read_config(document: Mapping[str, Any], families: Families = FAMILIES) -> A
         inside = " (its text_config is one)" if isinstance(document.get("text_config"), Mapping) else ""
         raise ConfigError("model_type", kind, f"use a config of {', '.join(families)}{inside}")
     try:
-        return families[kind].read(ConfigReader(document))
+        return families[kind].read(ConfigReader({**families[kind].defaults, **document}))
     except ArchitectureError as error:
         raise ConfigError(error.field, error.value, error.way_out) from error
 

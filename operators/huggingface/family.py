@@ -22,13 +22,15 @@ BlockTensors = Callable[[Mixer, Weights], dict[str, Tensor]]
 class Family:
     """A `model_type` of transformers.
 
-    `read` makes an Architecture of a config and raises ConfigError for what it can't be. `write` makes the config that
+    `defaults` are the values that transformers gives keys which a config leaves out, as published configs do. `read`
+    makes an Architecture of a config and raises ConfigError for what it can't be. `write` makes the config that
     comes nearest to an architecture: only where reading it gives the same architecture again can the family say it.
     `tensors` renames the weights of `operators.model.LanguageModel` as the family's checkpoint names them.
     """
 
     model_type: str
     model_class: str
+    defaults: Mapping[str, Any]
     read: Callable[[ConfigReader], Architecture]
     write: Callable[[Architecture], dict[str, Any]]
     tensors: Callable[[Architecture, Weights], dict[str, Tensor]]
@@ -83,24 +85,36 @@ def read_heads(reader: ConfigReader, hidden_size: int) -> tuple[int, int]:
     return heads, reader.whole("head_dim", hidden_size // heads)
 
 
-def default_rope(reader: ConfigReader, base: float, share: float = 1.0) -> tuple[float, float]:
-    """Take the rotary base and share of a model that has one rotation, in the new or the old spelling."""
-    if reader.has("rope_parameters"):
-        reader.drop("rope_theta", "partial_rotary_factor")
-        return rope_part(reader.part("rope_parameters"), base, share=share)
+def default_rope(reader: ConfigReader, base: float, share: float | None = None) -> tuple[float, float]:
+    """Take the rotary base and share of a model that has one rotation.
+
+    What `rope_parameters` leaves out stands beside it, in the spelling of older configs. A `share` of None is that of
+    a family which always rotates the whole head, whatever its config says.
+    """
     reader.only("rope_scaling")
-    return reader.number("rope_theta", base), reader.number("partial_rotary_factor", share)
+    outside = reader.number("rope_theta", base), _rotary_share(reader, share)
+    if not reader.has("rope_parameters"):
+        return outside
+    return rope_part(reader.part("rope_parameters"), outside[0], share=None if share is None else outside[1])
 
 
 def rope_part(
-    part: ConfigReader, base: float, kind: str = "default", share: float = 1.0
+    part: ConfigReader, base: float, kind: str = "default", share: float | None = None
 ) -> tuple[float, float]:
     """Take base and share of one `rope_parameters` mapping of the given type."""
-    part.only("rope_type", kind)
+    for key in ("rope_type", "type"):
+        part.only(key, kind)
     part.drop("mrope_section", "mrope_interleaved")  # they tell image positions apart; a text's are all alike
-    found = part.number("rope_theta", base), part.number("partial_rotary_factor", share)
+    found = part.number("rope_theta", base), _rotary_share(part, share)
     part.finish()
     return found
+
+
+def _rotary_share(reader: ConfigReader, share: float | None) -> float:
+    if share is None:
+        reader.only("partial_rotary_factor", 1.0)
+        return 1.0
+    return reader.number("partial_rotary_factor", share)
 
 
 def renamed(

@@ -27,12 +27,18 @@ from operators.mixers.sliding_window_attention import SlidingWindowAttention
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 FULL_BASE, SLIDING_BASE = 1e6, 1e4
+FULL_EVERY = 6
+DEFAULTS = {
+    "vocab_size": 262208, "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26,
+    "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "query_pre_attn_scalar": 256,
+    "rms_norm_eps": 1e-6, "sliding_window": 4096, "tie_word_embeddings": True,
+}  # fmt: skip
 
 
 def read(reader: ConfigReader) -> Architecture:
     """Make an Architecture of a Gemma 3 text config."""
-    width, depth = reader.whole("hidden_size"), reader.whole("num_hidden_layers")
-    epsilon = reader.number("rms_norm_eps", 1e-6)
+    width, depth = reader.whole("hidden_size"), reader.depth()
+    epsilon = reader.number("rms_norm_eps")
     by_type = _mixers(reader, width, epsilon)
     mixers = [by_type[kind] for kind in _layer_types(reader, depth)]
     for key in ("attention_bias", "use_bidirectional_attention"):
@@ -45,7 +51,7 @@ def read(reader: ConfigReader) -> Architecture:
         vocab_size=reader.whole("vocab_size"),
         hidden_size=width,
         blocks=blocks_of(mixers, reader.whole("intermediate_size")),
-        tie_embeddings=reader.truth("tie_word_embeddings", True),
+        tie_embeddings=reader.truth("tie_word_embeddings"),
         norm_placement="sandwich",
         norm_epsilon=epsilon,
         embedding_scale=width**0.5,
@@ -57,18 +63,18 @@ def read(reader: ConfigReader) -> Architecture:
 
 def _mixers(reader: ConfigReader, width: int, epsilon: float) -> dict[str, Mixer]:
     heads, head_size = read_heads(reader, width)
-    scalar = reader.number("query_pre_attn_scalar", head_size)
+    scalar = reader.number("query_pre_attn_scalar")
     if scalar != head_size:
         way_out = f"not supported: scores are scaled by the head's size, here {head_size}"
         raise ConfigError("query_pre_attn_scalar", scalar, way_out)
     shape: dict[str, Any] = {
         "heads": heads,
-        "kv_heads": reader.whole("num_key_value_heads", heads),
+        "kv_heads": reader.whole("num_key_value_heads"),
         "head_size": head_size,
         "qk_norm_epsilon": epsilon,
     }
     full, sliding = _rotary_bases(reader)
-    window = reader.whole("sliding_window", 4096)
+    window = reader.whole("sliding_window")
     return {
         FULL: GroupQueryAttention(**shape, rotary_base=full),
         SLIDING: SlidingWindowAttention(**shape, rotary_base=sliding, window=window),
@@ -76,22 +82,27 @@ def _mixers(reader: ConfigReader, width: int, epsilon: float) -> dict[str, Mixer
 
 
 def _rotary_bases(reader: ConfigReader) -> tuple[float, float]:
+    reader.only("rope_scaling")
+    bases = reader.number("rope_theta", FULL_BASE), reader.number("rope_local_base_freq", SLIDING_BASE)
     if not reader.has("rope_parameters"):
-        reader.only("rope_scaling")
-        return reader.number("rope_theta", FULL_BASE), reader.number("rope_local_base_freq", SLIDING_BASE)
+        return bases
     ropes = reader.part("rope_parameters")
-    full = rope_part(ropes.part(FULL), FULL_BASE)[0] if ropes.has(FULL) else FULL_BASE
-    sliding = rope_part(ropes.part(SLIDING), SLIDING_BASE)[0] if ropes.has(SLIDING) else SLIDING_BASE
+    full, sliding = (
+        rope_part(ropes.part(kind), base)[0] if ropes.has(kind) else base
+        for kind, base in zip((FULL, SLIDING), bases, strict=True)
+    )
     ropes.finish()
     return full, sliding
 
 
 def _layer_types(reader: ConfigReader, depth: int) -> list[str]:
-    key = "_sliding_window_pattern" if reader.has("_sliding_window_pattern") else "sliding_window_pattern"
-    every = reader.whole(key, 6)
-    reader.drop("_sliding_window_pattern", "sliding_window_pattern")
     if reader.has("layer_types"):
+        reader.drop("_sliding_window_pattern", "sliding_window_pattern")
         return reader.words("layer_types", depth, (FULL, SLIDING))
+    every = reader.whole("sliding_window_pattern", FULL_EVERY)
+    reader.only(
+        "_sliding_window_pattern", every
+    )  # transformers writes it beside layer_types and never reads it
     return [SLIDING if (i + 1) % every else FULL for i in range(depth)]
 
 
@@ -146,4 +157,4 @@ def _block(mixer: Mixer, own: Weights) -> dict[str, Tensor]:
     }
 
 
-GEMMA3_TEXT = Family("gemma3_text", "Gemma3ForCausalLM", read, write, tensors)
+GEMMA3_TEXT = Family("gemma3_text", "Gemma3ForCausalLM", DEFAULTS, read, write, tensors)

@@ -25,6 +25,13 @@ from operators.mixers.grouped_query_attention import GroupQueryAttention
 from operators.mixers.short_conv import ShortConv
 
 ATTENTION, CONV = "full_attention", "conv"
+ROTARY_BASE = 1e6
+DEFAULTS = {
+    "vocab_size": 65536, "hidden_size": 2560, "intermediate_size": 12288, "num_hidden_layers": 32,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "norm_eps": 1e-5, "conv_L_cache": 3,
+    "block_multiple_of": 256, "block_ffn_dim_multiplier": 1.0, "block_auto_adjust_ff_dim": True,
+    "tie_word_embeddings": True,
+}  # fmt: skip
 NAMES = {
     "embedding.weight": "model.embed_tokens.weight",
     "final_norm.weight": "model.embedding_norm.weight",
@@ -40,15 +47,13 @@ INITIALISATION_KEYS = (
 
 def read(reader: ConfigReader) -> Architecture:
     """Make an Architecture of an LFM2 config."""
-    width, depth = reader.whole("hidden_size"), reader.whole("num_hidden_layers")
+    width, depth = reader.whole("hidden_size"), reader.depth()
     heads, head_size = read_heads(reader, width)
-    epsilon = reader.number("norm_eps", 1e-5)
-    base, share = default_rope(reader, 1e6)
-    attention = GroupQueryAttention(
-        heads, reader.whole("num_key_value_heads", heads), head_size,
-        rotary_base=base, rotary_share=share, qk_norm_epsilon=epsilon,
-    )  # fmt: skip
-    conv = ShortConv(reader.whole("conv_L_cache", 3))
+    epsilon = reader.number("norm_eps")
+    base, _ = default_rope(reader, ROTARY_BASE)
+    kv_heads = reader.whole("num_key_value_heads")
+    attention = GroupQueryAttention(heads, kv_heads, head_size, rotary_base=base, qk_norm_epsilon=epsilon)
+    conv = ShortConv(reader.whole("conv_L_cache"))
     mixers: list[Mixer] = [attention if kind == ATTENTION else conv for kind in _layer_types(reader, depth)]
     _refuse_other_forms(reader, width, heads, epsilon)
     found = Architecture(
@@ -77,15 +82,15 @@ def _ffn_width(reader: ConfigReader) -> int:
     key = "block_ff_dim" if reader.has("block_ff_dim") else "intermediate_size"
     width = reader.whole(key)
     reader.drop("intermediate_size")
-    multiplier, step = reader.number("block_ffn_dim_multiplier", 1.0), reader.whole("block_multiple_of", 256)
-    if not reader.truth("block_auto_adjust_ff_dim", True):
+    multiplier, step = reader.number("block_ffn_dim_multiplier"), reader.whole("block_multiple_of")
+    if not reader.truth("block_auto_adjust_ff_dim"):
         return width
     width = int(multiplier * int(2 * width / 3))
     return -(-width // step) * step
 
 
 def _ties(reader: ConfigReader) -> bool:
-    tied = reader.truth("tie_word_embeddings", True)
+    tied = reader.truth("tie_word_embeddings")
     return reader.truth("tie_embedding", tied)
 
 
@@ -153,4 +158,4 @@ def conv_tensors(own: Weights) -> dict[str, Tensor]:
     }
 
 
-LFM2 = Family("lfm2", "Lfm2ForCausalLM", read, write, tensors)
+LFM2 = Family("lfm2", "Lfm2ForCausalLM", DEFAULTS, read, write, tensors)

@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from operators.architecture import Architecture
+from operators.errors import ConfigError
 from operators.huggingface.config_reader import ConfigReader
 from operators.huggingface.family import (
     Family,
@@ -27,22 +28,30 @@ from operators.mixers.short_conv import ShortConv
 from operators.mixers.sliding_window_attention import SlidingWindowAttention
 
 FULL, SLIDING, CONV = "full_attention", "sliding_attention", "conv"
+FULL_BASE, FULL_SHARE, SLIDING_BASE = 1e6, 0.5, 1e4
+PROPORTIONAL = "proportional"
+NORM_EPSILON = 1e-5
+DEFAULTS = {
+    "vocab_size": 128000, "hidden_size": 2048, "intermediate_size": 7680, "num_hidden_layers": 24,
+    "num_attention_heads": 16, "num_key_value_heads": 4, "head_dim": 128, "conv_L_cache": 7, "sliding_window": 256,
+    "use_sandwich_norm": True, "use_attention_gate": True, "tie_word_embeddings": True,
+}  # fmt: skip
 
 
 def read(reader: ConfigReader) -> Architecture:
     """Make an Architecture of an LFM3 config."""
-    width, depth = reader.whole("hidden_size"), reader.whole("num_hidden_layers")
-    epsilon = reader.number("norm_eps", reader.number("rms_norm_eps", 1e-5))
+    width, depth = reader.whole("hidden_size"), reader.depth()
+    epsilon = _norm_epsilon(reader)
     by_type = _mixers(reader, width, epsilon)
     mixers = [by_type[kind] for kind in _layer_types(reader, depth)]
-    sandwich = reader.truth("use_sandwich_norm", True)
+    sandwich = reader.truth("use_sandwich_norm")
     for key in ("conv_bias", "attention_bias"):
         reader.only(key, False)
     found = Architecture(
         vocab_size=reader.whole("vocab_size"),
         hidden_size=width,
         blocks=blocks_of(mixers, reader.whole("intermediate_size")),
-        tie_embeddings=reader.truth("tie_word_embeddings", True),
+        tie_embeddings=reader.truth("tie_word_embeddings"),
         norm_placement="sandwich" if sandwich else "pre",
         norm_epsilon=epsilon,
     )
@@ -50,32 +59,53 @@ def read(reader: ConfigReader) -> Architecture:
     return found
 
 
+def _norm_epsilon(reader: ConfigReader) -> float:
+    """Take it in either of its two spellings, or in both where they agree."""
+    other = reader.number("rms_norm_eps", NORM_EPSILON) if reader.has("rms_norm_eps") else None
+    epsilon = reader.number("norm_eps", other or NORM_EPSILON)
+    if other not in (None, epsilon):
+        raise ConfigError("rms_norm_eps", other, f"norm_eps is another name for it and says {epsilon}")
+    return epsilon
+
+
 def _mixers(reader: ConfigReader, width: int, epsilon: float) -> dict[str, Mixer]:
     heads, head_size = read_heads(reader, width)
-    gate = "head" if reader.truth("use_attention_gate", True) else "none"
+    gate = "head" if reader.truth("use_attention_gate") else "none"
     shape: dict[str, Any] = {
         "heads": heads,
-        "kv_heads": reader.whole("num_key_value_heads", heads),
+        "kv_heads": reader.whole("num_key_value_heads"),
         "head_size": head_size,
         "qk_norm_epsilon": epsilon,
         "output_gate": gate,
     }
-    full, sliding = (1e6, 0.5), (1e4, 1.0)
-    if reader.has("rope_parameters"):
-        ropes = reader.part("rope_parameters")
-        if ropes.has(FULL):
-            full = rope_part(ropes.part(FULL), full[0], "proportional")
-        if ropes.has(SLIDING):
-            sliding = rope_part(ropes.part(SLIDING), sliding[0])
-        ropes.finish()
-    window = reader.whole("sliding_window", 256)
+    full, sliding = _rotations(reader)
+    window = reader.whole("sliding_window")
     return {
-        FULL: GroupQueryAttention(**shape, rotary_base=full[0], rotary_share=full[1], rotary_spread=True),
-        SLIDING: SlidingWindowAttention(
-            **shape, rotary_base=sliding[0], rotary_share=sliding[1], window=window
-        ),
-        CONV: ShortConv(reader.whole("conv_L_cache", 7)),
+        FULL: GroupQueryAttention(**shape, **full),
+        SLIDING: SlidingWindowAttention(**shape, **sliding, window=window),
+        CONV: ShortConv(reader.whole("conv_L_cache")),
     }
+
+
+def _rotations(reader: ConfigReader) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Take the rotary fields of full and of sliding attention."""
+    reader.only("rope_scaling")
+    base = reader.number("rope_theta", FULL_BASE)
+    if not reader.has("rope_parameters"):
+        return _rotary_fields(FULL_BASE, FULL_SHARE), _rotary_fields(SLIDING_BASE, 1.0)
+    ropes = reader.part("rope_parameters")
+    full, sliding = (ropes.part(kind) if ropes.has(kind) else ConfigReader({}) for kind in (FULL, SLIDING))
+    ropes.finish()
+    if full.says("rope_type", "default"):
+        return _rotary_fields(*rope_part(full, base)), _rotary_fields(*rope_part(sliding, base))
+    return _rotary_fields(*rope_part(full, base, PROPORTIONAL, 1.0)), _rotary_fields(
+        *rope_part(sliding, base)
+    )
+
+
+def _rotary_fields(base: float, share: float) -> dict[str, Any]:
+    """Name the fields; a whole head turns alike, spread or not."""
+    return {"rotary_base": base, "rotary_share": share, "rotary_spread": share < 1}
 
 
 def _layer_types(reader: ConfigReader, depth: int) -> list[str]:
@@ -88,27 +118,28 @@ def write(architecture: Architecture) -> dict[str, Any]:
     """Write the nearest LFM3 config."""
     attention = any_attention(architecture)
     full = first_of(GroupQueryAttention, architecture, attention)
-    sliding = first_of(SlidingWindowAttention, architecture)
+    sliding = first_of(
+        SlidingWindowAttention, architecture, SlidingWindowAttention(1, 1, rotary_base=SLIDING_BASE)
+    )
     conv = first_of(ShortConv, architecture, ShortConv(7))
-    ropes = {FULL: _rope(full, "proportional")}
-    if sliding is not None:
-        ropes[SLIDING] = _rope(sliding, "default")
     return {
         **shared_keys(architecture),
         **attention_keys(attention),
         "norm_eps": architecture.norm_epsilon,
         "conv_L_cache": conv.kernel_size,
         "layer_types": [_type_of(block.mixer) for block in architecture.blocks],
-        "sliding_window": sliding.window if sliding else 256,
+        "sliding_window": sliding.window,
         "use_sandwich_norm": architecture.norm_placement == "sandwich",
         "use_attention_gate": attention.output_gate == "head",
-        "rope_parameters": ropes,
+        "rope_parameters": {FULL: _rope(full), SLIDING: _rope(sliding)},
     }
 
 
-def _rope(attention: GroupQueryAttention, kind: str) -> dict[str, Any]:
-    rope: dict[str, Any] = {"rope_type": kind, "rope_theta": attention.rotary_base}
-    return rope | ({"partial_rotary_factor": attention.rotary_share} if kind == "proportional" else {})
+def _rope(attention: GroupQueryAttention) -> dict[str, Any]:
+    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": attention.rotary_base}
+    if not attention.rotary_spread:
+        return rope
+    return rope | {"rope_type": PROPORTIONAL, "partial_rotary_factor": attention.rotary_share}
 
 
 def _type_of(mixer: Mixer) -> str:
@@ -147,4 +178,4 @@ def _attention(mixer: Mixer, own: Weights) -> dict[str, Tensor]:
     }
 
 
-LFM3 = Family("lfm3", "Lfm3ForCausalLM", read, write, tensors)
+LFM3 = Family("lfm3", "Lfm3ForCausalLM", DEFAULTS, read, write, tensors)

@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from operators.architecture import Architecture
+from operators.errors import ConfigError
 from operators.huggingface.config_reader import ConfigReader
 from operators.huggingface.family import (
     Family,
@@ -24,6 +25,12 @@ from operators.mixers.grouped_query_attention import GroupQueryAttention
 from operators.mixers.sliding_window_attention import SlidingWindowAttention
 
 FULL, SLIDING = "full_attention", "sliding_attention"
+ROTARY_BASE = 1e4
+DEFAULTS = {
+    "vocab_size": 151936, "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32,
+    "num_attention_heads": 32, "num_key_value_heads": 32, "head_dim": 128, "rms_norm_eps": 1e-6,
+    "use_sliding_window": False, "sliding_window": 4096, "max_window_layers": 28, "tie_word_embeddings": False,
+}  # fmt: skip
 NAMES = {
     "embedding.weight": "model.embed_tokens.weight",
     "final_norm.weight": "model.norm.weight",
@@ -33,30 +40,29 @@ NAMES = {
 
 def read(reader: ConfigReader) -> Architecture:
     """Make an Architecture of a Qwen3 config."""
-    width, depth = reader.whole("hidden_size"), reader.whole("num_hidden_layers")
-    epsilon = reader.number("rms_norm_eps", 1e-6)
+    width, depth = reader.whole("hidden_size"), reader.depth()
+    epsilon = reader.number("rms_norm_eps")
     heads = reader.whole("num_attention_heads")
-    base, share = default_rope(reader, 1e4)
+    base, _ = default_rope(reader, ROTARY_BASE)
     shape: dict[str, Any] = {
         "heads": heads,
         "kv_heads": reader.whole("num_key_value_heads", heads),
-        "head_size": reader.whole("head_dim", 128),
+        "head_size": reader.whole("head_dim"),
         "rotary_base": base,
-        "rotary_share": share,
         "qk_norm_epsilon": epsilon,
     }
     types = _layer_types(reader, depth)
-    window = reader.whole("sliding_window", 4096)
-    full, sliding = GroupQueryAttention(**shape), SlidingWindowAttention(**shape, window=window)
+    by_type: dict[str, Mixer] = {FULL: GroupQueryAttention(**shape)}
+    if SLIDING in types:
+        by_type[SLIDING] = SlidingWindowAttention(**shape, window=reader.whole("sliding_window"))
+    reader.drop("sliding_window")
     reader.only("attention_bias", False)
     reader.only("hidden_act", "silu")
     found = Architecture(
         vocab_size=reader.whole("vocab_size"),
         hidden_size=width,
-        blocks=blocks_of(
-            [full if kind == FULL else sliding for kind in types], reader.whole("intermediate_size")
-        ),
-        tie_embeddings=reader.truth("tie_word_embeddings", False),
+        blocks=blocks_of([by_type[kind] for kind in types], reader.whole("intermediate_size")),
+        tie_embeddings=reader.truth("tie_word_embeddings"),
         norm_epsilon=epsilon,
     )
     reader.finish()
@@ -64,10 +70,12 @@ def read(reader: ConfigReader) -> Architecture:
 
 
 def _layer_types(reader: ConfigReader, depth: int) -> list[str]:
-    windowed, first = reader.truth("use_sliding_window", False), reader.whole("max_window_layers", 28)
+    windowed, first = reader.truth("use_sliding_window"), reader.whole("max_window_layers", least=0)
     if reader.has("layer_types"):
         types = reader.words("layer_types", depth, (FULL, SLIDING))
-        return types if windowed else [FULL] * depth  # transformers has no window without the switch
+        if SLIDING in types and not windowed:
+            raise ConfigError("use_sliding_window", False, f"layer_types has {SLIDING}; set it to true")
+        return types
     return [SLIDING if windowed and i >= first else FULL for i in range(depth)]
 
 
@@ -123,4 +131,4 @@ def attention_tensors(own: Weights, key: Tensor, value: Tensor) -> dict[str, Ten
     }
 
 
-QWEN3 = Family("qwen3", "Qwen3ForCausalLM", read, write, tensors)
+QWEN3 = Family("qwen3", "Qwen3ForCausalLM", DEFAULTS, read, write, tensors)

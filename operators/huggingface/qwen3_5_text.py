@@ -25,12 +25,18 @@ from operators.mixers.gated_delta_net import OUTPUT_NORM_EPSILON, GatedDeltaNet
 from operators.mixers.grouped_query_attention import GroupQueryAttention
 
 FULL, LINEAR = "full_attention", "linear_attention"
-ROTARY_SHARE = 0.25
+ROTARY_BASE, ROTARY_SHARE = 1e4, 0.25
+DEFAULTS = {
+    "vocab_size": 248320, "hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 32,
+    "num_attention_heads": 16, "num_key_value_heads": 4, "head_dim": 256, "rms_norm_eps": 1e-6,
+    "linear_num_key_heads": 16, "linear_num_value_heads": 32, "linear_key_head_dim": 128,
+    "linear_value_head_dim": 128, "linear_conv_kernel_dim": 4, "tie_word_embeddings": False,
+}  # fmt: skip
 
 
 def read(reader: ConfigReader) -> Architecture:
     """Make an Architecture of a Qwen3.5 text config."""
-    width, depth = reader.whole("hidden_size"), reader.whole("num_hidden_layers")
+    width, depth = reader.whole("hidden_size"), reader.depth()
     reader.only("rms_norm_eps", OUTPUT_NORM_EPSILON)
     by_type: dict[str, Mixer] = {FULL: _attention(reader), LINEAR: _delta_net(reader)}
     mixers = [by_type[kind] for kind in _layer_types(reader, depth)]
@@ -41,7 +47,7 @@ def read(reader: ConfigReader) -> Architecture:
         vocab_size=reader.whole("vocab_size"),
         hidden_size=width,
         blocks=blocks_of(mixers, reader.whole("intermediate_size")),
-        tie_embeddings=reader.truth("tie_word_embeddings", False),
+        tie_embeddings=reader.truth("tie_word_embeddings"),
         norm_epsilon=OUTPUT_NORM_EPSILON,
     )
     reader.finish()
@@ -51,20 +57,20 @@ def read(reader: ConfigReader) -> Architecture:
 def _attention(reader: ConfigReader) -> GroupQueryAttention:
     heads = reader.whole("num_attention_heads")
     reader.only("attn_output_gate", True)
-    base, share = default_rope(reader, 1e4, ROTARY_SHARE)
+    base, share = default_rope(reader, ROTARY_BASE, ROTARY_SHARE)
     return GroupQueryAttention(
-        heads, reader.whole("num_key_value_heads", heads), reader.whole("head_dim", 256),
+        heads, reader.whole("num_key_value_heads"), reader.whole("head_dim"),
         rotary_base=base, rotary_share=share, qk_norm_epsilon=OUTPUT_NORM_EPSILON, output_gate="element",
     )  # fmt: skip
 
 
 def _delta_net(reader: ConfigReader) -> GatedDeltaNet:
     return GatedDeltaNet(
-        key_heads=reader.whole("linear_num_key_heads", 16),
-        value_heads=reader.whole("linear_num_value_heads", 32),
-        key_head_size=reader.whole("linear_key_head_dim", 128),
-        value_head_size=reader.whole("linear_value_head_dim", 128),
-        conv_kernel_size=reader.whole("linear_conv_kernel_dim", 4),
+        key_heads=reader.whole("linear_num_key_heads"),
+        value_heads=reader.whole("linear_num_value_heads"),
+        key_head_size=reader.whole("linear_key_head_dim"),
+        value_head_size=reader.whole("linear_value_head_dim"),
+        conv_kernel_size=reader.whole("linear_conv_kernel_dim"),
     )
 
 
@@ -138,4 +144,4 @@ def _by_head(mixer: GroupQueryAttention, query: Tensor, gate: Tensor) -> Tensor:
     return torch.cat(parts, dim=1).flatten(0, 1)
 
 
-QWEN3_5_TEXT = Family("qwen3_5_text", "Qwen3_5ForCausalLM", read, write, tensors)
+QWEN3_5_TEXT = Family("qwen3_5_text", "Qwen3_5ForCausalLM", DEFAULTS, read, write, tensors)

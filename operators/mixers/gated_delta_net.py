@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from operators.chunks import in_chunks
+from operators.chunks import at_least_fp32, in_chunks
 from operators.errors import ArchitectureError
+from operators.field_checks import require_whole
 from operators.graph import MICROSOFT, GraphBuilder
 from operators.mixer import Operator
 from operators.mixers.short_conv import causal_depthwise_conv
@@ -39,13 +40,11 @@ class GatedDeltaNet:
     def check(self, hidden_size: int) -> None:
         """Refuse heads that can't be shared or a convolution of one token."""
         for field in ("key_heads", "value_heads", "key_head_size", "value_head_size"):
-            if getattr(self, field) < 1:
-                raise ArchitectureError(f"{self.name}.{field}", getattr(self, field), "must be positive")
+            require_whole(f"{self.name}.{field}", getattr(self, field))
         if self.value_heads % self.key_heads:
             way_out = f"must be a multiple of key_heads = {self.key_heads}"
             raise ArchitectureError(f"{self.name}.value_heads", self.value_heads, way_out)
-        if self.conv_kernel_size < 2:
-            raise ArchitectureError(f"{self.name}.conv_kernel_size", self.conv_kernel_size, "use 2 or more")
+        require_whole(f"{self.name}.conv_kernel_size", self.conv_kernel_size, least=2)
 
     @property
     def key_size(self) -> int:
@@ -170,9 +169,9 @@ def chunked_gated_delta(query: Tensor, key: Tensor, value: Tensor, log_decay: Te
     WY form; it is linear in the memory S that the chunk finds, so one triangular solve gives the part of V and that of
     K for every chunk. Solving is stable for near-parallel keys where inverting by doubling is wrong by 1e5.
     """
-    tokens = query.shape[2]
+    tokens, dtype = query.shape[2], query.dtype
     query, key, value, log_decay, beta = (
-        in_chunks(each, DELTA_CHUNK_TOKENS)
+        in_chunks(at_least_fp32(each), DELTA_CHUNK_TOKENS)
         for each in (query, key, value, log_decay[..., None], beta[..., None])
     )  # (b, h, n, t, size)
     total = log_decay.cumsum(
@@ -187,7 +186,7 @@ def chunked_gated_delta(query: Tensor, key: Tensor, value: Tensor, log_decay: Te
     carried = (key * (total[:, :, :, -1:] - total).exp()).transpose(-1, -2)  # (b, h, n, key, t)
     held, written = _from_chunk_to_chunk(of_values, of_keys, carried, decayed[:, :, :, -1:])
     out = decayed * (query @ held) + ((query @ transposed) * between) @ written
-    return out.flatten(2, 3)[:, :, :tokens]
+    return out.flatten(2, 3)[:, :, :tokens].to(dtype)
 
 
 def _from_chunk_to_chunk(

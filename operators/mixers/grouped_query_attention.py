@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from operators.errors import ArchitectureError, LoweringError
+from operators.field_checks import require_positive, require_truth, require_whole
 from operators.graph import MICROSOFT, GraphBuilder
 from operators.mixer import Operator
 from operators.norms import RMSNorm
@@ -41,8 +42,10 @@ class GroupQueryAttention:
     def check(self, hidden_size: int) -> None:
         """Refuse heads that can't be grouped or rotated."""
         for field in ("heads", "kv_heads", "head_size"):
-            if getattr(self, field) < 1:
-                raise ArchitectureError(f"{self.name}.{field}", getattr(self, field), "must be positive")
+            require_whole(f"{self.name}.{field}", getattr(self, field))
+        for field in ("qk_norm", "rotary_spread"):
+            require_truth(f"{self.name}.{field}", getattr(self, field))
+        require_positive(f"{self.name}.qk_norm_epsilon", self.qk_norm_epsilon)
         if self.heads % self.kv_heads:
             raise ArchitectureError(
                 f"{self.name}.kv_heads", self.kv_heads, f"must divide heads = {self.heads}"
@@ -55,17 +58,16 @@ class GroupQueryAttention:
             raise ArchitectureError(
                 f"{self.name}.output_gate", self.output_gate, f"use one of {OUTPUT_GATES}"
             )
-        if not self.qk_norm_epsilon > 0:
-            raise ArchitectureError(f"{self.name}.qk_norm_epsilon", self.qk_norm_epsilon, "must be positive")
 
     def _check_rotation(self) -> None:
-        if not self.rotary_base > 0:
-            raise ArchitectureError(f"{self.name}.rotary_base", self.rotary_base, "must be positive")
-        if not 0 <= self.rotary_share <= 1 or self.rotation.rotated_size % ROTATED_STEP:
+        require_positive(f"{self.name}.rotary_base", self.rotary_base)
+        share = self.rotary_share
+        is_share = isinstance(share, int | float) and 0 <= share <= 1
+        if not is_share or self.rotation.rotated_size % ROTATED_STEP:
             way_out = (
                 f"use a share from 0 to 1 of {self.head_size} elements that is a multiple of {ROTATED_STEP}"
             )
-            raise ArchitectureError(f"{self.name}.rotary_share", self.rotary_share, way_out)
+            raise ArchitectureError(f"{self.name}.rotary_share", share, way_out)
 
     @property
     def rotation(self) -> Rotation:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from operators.chunks import in_chunks
-from operators.errors import ArchitectureError
+from operators.chunks import at_least_fp32, in_chunks
+from operators.field_checks import require_truth, require_whole
 from operators.graph import MICROSOFT, GraphBuilder
 from operators.mixer import Operator
 from operators.norms import RMSNorm
@@ -40,8 +40,8 @@ class LinearAttention:
     def check(self, hidden_size: int) -> None:
         """Refuse empty heads."""
         for field in ("heads", "key_head_size", "value_head_size"):
-            if getattr(self, field) < 1:
-                raise ArchitectureError(f"{self.name}.{field}", getattr(self, field), "must be positive")
+            require_whole(f"{self.name}.{field}", getattr(self, field))
+        require_truth(f"{self.name}.gated", self.gated)
 
     @property
     def key_size(self) -> int:
@@ -135,9 +135,9 @@ def chunked_linear_attention(query: Tensor, key: Tensor, value: Tensor, log_deca
     Inside a chunk the decay between two tokens factors into exp(total_t - centre) * exp(centre - total_s); centring
     halves the exponents' range, so that they stay finite in fp32.
     """
-    tokens = query.shape[2]
+    tokens, dtype = query.shape[2], query.dtype
     query, key, value, log_decay = (
-        in_chunks(each, LINEAR_CHUNK_TOKENS) for each in (query, key, value, log_decay)
+        in_chunks(at_least_fp32(each), LINEAR_CHUNK_TOKENS) for each in (query, key, value, log_decay)
     )  # (b, h, n, t, size)
     total = log_decay.cumsum(dim=3)  # log decay from the chunk's start up to and with token t
     last = total[:, :, :, -1:]
@@ -146,7 +146,7 @@ def chunked_linear_attention(query: Tensor, key: Tensor, value: Tensor, log_deca
     added = (key * (last - total).exp()).transpose(-1, -2) @ value  # (b, h, n, key, value)
     held = memories_before(added, last.exp().transpose(-1, -2))
     out = scores.tril() @ value + (query * total.exp()) @ held
-    return out.flatten(2, 3)[:, :, :tokens]
+    return out.flatten(2, 3)[:, :, :tokens].to(dtype)
 
 
 def memories_before(added: Tensor, kept: Tensor) -> Tensor:

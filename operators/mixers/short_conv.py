@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from operators.errors import ArchitectureError
+from operators.field_checks import require_whole
 from operators.graph import GraphBuilder
 from operators.mixer import Operator
 from operators.sizing import Options, Sizing, always_fits
@@ -24,8 +24,7 @@ class ShortConv:
 
     def check(self, hidden_size: int) -> None:
         """Refuse a kernel that is not a convolution in time."""
-        if self.kernel_size < 2:
-            raise ArchitectureError("short_conv.kernel_size", self.kernel_size, "use 2 or more")
+        require_whole(f"{self.name}.kernel_size", self.kernel_size, least=2)
 
     def parameters(self, hidden_size: int) -> int:
         """Count 4 d^2 + d k: the input projection to 3 d, the output projection and the kernel."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from operators.errors import ArchitectureError
+from operators.field_checks import require_whole
 from operators.mixer import Operator
 from operators.mixers.grouped_query_attention import (
     AttentionModule,
@@ -29,8 +29,7 @@ class SlidingWindowAttention(GroupQueryAttention):
     def check(self, hidden_size: int) -> None:
         """Refuse an empty window, and whatever attention refuses."""
         super().check(hidden_size)
-        if self.window < 1:
-            raise ArchitectureError(f"{self.name}.window", self.window, "must be positive")
+        require_whole(f"{self.name}.window", self.window)
 
     def cached_tokens(self, context_tokens: int) -> int:
         """Tokens whose keys and values are kept."""

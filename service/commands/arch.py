@@ -87,14 +87,19 @@ def export_architecture(  # noqa: PLR0913, PLR0917 - a command's options are its
     parameters: ParametersOption = None,
     vocabulary: VocabularyOption = None,
     embedding_ratio: RatioOption = None,
-    bits: Annotated[int, typer.Option("--bits", help="Weights of the ONNX graph: 4, 8 or 32 bits.")] = 4,
+    bits: Annotated[
+        int | None, typer.Option("--bits", help="Weights of the ONNX graph: 4, 8 or 32 bits. [default: 4]")
+    ] = None,
     block_size: Annotated[
-        int, typer.Option("--block-size", help="Weights that share a scale: 32, 64 or 128.")
-    ] = 32,
+        int | None,
+        typer.Option("--block-size", help="Its weights that share a scale: 32, 64 or 128. [default: 32]"),
+    ] = None,
     context_tokens: Annotated[
-        int, typer.Option("--context-tokens", help="Room of the ONNX graph's caches.")
-    ] = 4096,
-    seed: Annotated[int, typer.Option("--seed", help="Of the fresh weights in hf.")] = 0,
+        int | None, typer.Option("--context-tokens", help="Room of its caches. [default: 4096]")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Of the fresh weights in hf and torch. [default: 0]")
+    ] = None,
     url: UrlOption = None,
     data_folder: DataFolderOption = None,
 ) -> None:
@@ -102,13 +107,11 @@ def export_architecture(  # noqa: PLR0913, PLR0917 - a command's options are its
 
     Everything is read back and compared before the folder gets its name.
     """
-    from service.arch_files import FORMATS, export, precision_of  # noqa: PLC0415 - loads torch
+    from service.arch_files import ExportForm, export  # noqa: PLC0415 - loads torch
 
-    if form not in FORMATS:
-        raise BadInput(f"{form!r} is not a format", field="--format", hint=f"use one of {', '.join(FORMATS)}")
-    precision = precision_of(bits, block_size)
+    wanted = ExportForm(form, bits, block_size, context_tokens, seed)
     found = _source(name, (_quantity(parameters), vocabulary, embedding_ratio), url, data_folder)
-    typer.echo(f"{out}: {export(found, form, out, precision, context_tokens, seed)}")
+    typer.echo(f"{out}: {export(found, wanted, out)}")
 
 
 @app.command()

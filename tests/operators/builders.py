@@ -36,6 +36,6 @@ def an_architecture(layout: str = "CASDL", **fields: object) -> Architecture:
     return Architecture(blocks=tuple(Block(SMALL[code], SwiGLU(256)) for code in layout), **values)  # type: ignore[arg-type]
 
 
-def of_mixers(*mixers: Mixer, **fields: object) -> Architecture:
+def of_mixers(*mixers: Mixer, ffn_width: int = 256, **fields: object) -> Architecture:
     values: dict[str, object] = {"vocab_size": 512, "hidden_size": 128, **fields}
-    return Architecture(blocks=tuple(Block(mixer, SwiGLU(256)) for mixer in mixers), **values)  # type: ignore[arg-type]
+    return Architecture(blocks=tuple(Block(mixer, SwiGLU(ffn_width)) for mixer in mixers), **values)  # type: ignore[arg-type]

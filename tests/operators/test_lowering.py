@@ -15,6 +15,11 @@ from operators.export.decoder import Decoder
 from operators.export.onnx_folder import write_pool
 from operators.lowering import POOL_FILE, LoweredGraph, lower
 from operators.mixer import Mixer
+from operators.mixers.gated_delta_net import GatedDeltaNet
+from operators.mixers.grouped_query_attention import GroupQueryAttention
+from operators.mixers.linear_attention import LinearAttention
+from operators.mixers.short_conv import ShortConv
+from operators.mixers.sliding_window_attention import SlidingWindowAttention
 from operators.precision import Precision
 from operators.reference_output import expected_logits
 from operators.references import reference
@@ -89,11 +94,34 @@ def test_in_fp32_prefill_and_decode_equal_torch(
 
 
 @pytest.mark.parametrize("config", VARIANTS, ids=str)
-def test_without_rounded_activations_int4_equals_torch_on_the_dequantised_weights(
-    config: Mixer, tmp_path: Path
+@pytest.mark.parametrize(("precision", "batch"), [(INT4, 1), (INT4, 4), (INT8, 1)], ids=str)
+def test_without_rounded_activations_quantised_equals_torch_on_the_dequantised_weights(
+    config: Mixer, precision: Precision, batch: int, tmp_path: Path
 ) -> None:
-    logits = both_logits(tmp_path, of_mixers(config, config), INT4, 33, 5, accuracy_level=0)
+    logits = both_logits(tmp_path, of_mixers(config, config), precision, 33, 5, batch, accuracy_level=0)
     assert largest_difference(logits) < 1e-3
+
+
+ODD_SIZES: list[Mixer] = [
+    ShortConv(kernel_size=2),
+    ShortConv(kernel_size=5),
+    GroupQueryAttention(heads=3, kv_heads=1, head_size=32),
+    SlidingWindowAttention(heads=3, kv_heads=3, head_size=32, window=5),
+    GatedDeltaNet(key_heads=1, value_heads=3, key_head_size=16, value_head_size=32, conv_kernel_size=3),
+    LinearAttention(heads=3, key_head_size=24, value_head_size=32),
+]
+
+
+@pytest.mark.parametrize("config", ODD_SIZES, ids=str)
+@pytest.mark.parametrize(("prompt", "batch"), [(4, 1), (5, 4), (6, 1), (31, 3)])
+def test_odd_sizes_equal_torch_in_fp32_and_in_int4(
+    config: Mixer, prompt: int, batch: int, tmp_path: Path
+) -> None:
+    architecture = of_mixers(config, vocab_size=509, hidden_size=96, ffn_width=160)
+    for precision, largest in ((FP32, 1e-4), (INT4, 1e-3)):
+        logits = both_logits(tmp_path, architecture, precision, prompt, 7, batch, accuracy_level=0)
+        assert largest_difference(logits) < largest
+    assert least_cosine(both_logits(tmp_path, architecture, INT4, prompt, 7, batch)) > 0.99
 
 
 @pytest.mark.parametrize("config", VARIANTS, ids=str)
@@ -107,8 +135,9 @@ def test_the_fast_form_agrees_with_torch_on_the_same_weights(
 @pytest.mark.parametrize("layout", SMALL)
 @pytest.mark.parametrize("block_size", [64, 128])
 def test_longer_quantisation_blocks_agree_too(layout: str, block_size: int, tmp_path: Path) -> None:
-    precision = Precision(4, block_size)
-    assert least_cosine(both_logits(tmp_path, an_architecture(layout), precision, 40, 4)) > 0.995
+    architecture, precision = an_architecture(layout), Precision(4, block_size)
+    assert largest_difference(both_logits(tmp_path, architecture, precision, 40, 4, accuracy_level=0)) < 1e-3
+    assert least_cosine(both_logits(tmp_path, architecture, precision, 40, 4)) > 0.995
 
 
 @pytest.mark.parametrize("layout", ["CASDL", "CCACS"])

@@ -35,7 +35,7 @@ def test_the_parallel_form_equals_the_naive_recurrence_in_outputs_and_gradients(
         for out, x in [(fast, fast_input), (slow, slow_input)]
     )
     for a, b in zip(fast_gradient, slow_gradient, strict=True):
-        torch.testing.assert_close(a, b, atol=1e-9, rtol=1e-9)
+        torch.testing.assert_close(a, b, atol=1e-10, rtol=1e-10)
 
 
 @pytest.mark.parametrize("config", VARIANTS, ids=str)

@@ -1,5 +1,6 @@
 """Configs become architectures and architectures configs, or the key that stands in the way is named."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ from operators.cost import parameters
 from operators.errors import ConfigError
 from operators.huggingface.families import FAMILIES, native_config, read_config
 from operators.references import REFERENCES, reference
+from search.scaling import free_space, scale_layout
+from search.space import Budget
 from tests.operators.builders import an_architecture
 from tests.operators.huggingface.configs import CONFIGS
 
@@ -86,8 +89,8 @@ def test_a_layout_that_no_family_has_is_native_to_none() -> None:
     [
         ({"model_type": "llama"}, "model_type", "use a config of qwen3, lfm2"),
         ({"model_type": "qwen3_5", "text_config": {}}, "model_type", "its text_config is one"),
-        ({"hidden_size": 0}, "hidden_size", "positive whole number"),
-        ({"hidden_size": "1024"}, "hidden_size", "positive whole number"),
+        ({"hidden_size": 0}, "hidden_size", "must be a whole number from 1"),
+        ({"hidden_size": "1024"}, "hidden_size", "must be a whole number from 1"),
         ({"hidden_size": None}, "hidden_size", "is missing"),
         ({"num_attention_heads": 13}, "num_attention_heads", "must divide hidden_size = 1024"),
         ({"num_key_value_heads": 5}, "grouped_query_attention.kv_heads", "must divide heads"),
@@ -107,6 +110,91 @@ def test_what_cannot_be_built_is_refused_by_its_name(changes: dict[str, Any], fi
         read_config({**LFM2_350M, **changes})
     assert refusal.value.field == field
     assert words in refusal.value.way_out
+
+
+MISREAD = [  # each of these was once read as another model than the one transformers makes of it
+    ("qwen3", {"rope_parameters": {"rope_type": "default"}, "rope_theta": 300.0}),
+    ("qwen3", {"rope_parameters": {}, "rope_theta": 300.0}),
+    ("qwen3", {"num_key_value_heads": None}),
+    ("qwen3", {"use_sliding_window": True, "sliding_window": 7, "max_window_layers": 0}),
+    ("lfm2", {"rope_parameters": {"rope_type": "default"}, "rope_theta": 300.0}),
+    ("lfm2", {"rope_theta": 300.0}),
+    ("lfm3", {"rope_parameters": {"sliding_attention": {"rope_type": "default"},
+                                  "full_attention": {"rope_type": "proportional", "rope_theta": 300.0}}}),
+    ("lfm3", {"rope_parameters": {"sliding_attention": {"rope_type": "default", "rope_theta": 300.0},
+                                  "full_attention": {"rope_type": "default"}}}),
+    ("gemma3_text", {"rope_theta": 300.0, "rope_local_base_freq": 200.0}),
+    ("gemma3_text", {"layer_types": None, "sliding_window_pattern": 2}),
+    ("qwen3_5_text", {"rope_parameters": {"rope_theta": 300.0}, "partial_rotary_factor": 0.5}),
+    ("qwen3_5_text", {"rope_parameters": {"rope_type": "default"}, "rope_theta": 300.0}),
+]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize(("family", "changes"), MISREAD, ids=str)
+def test_a_config_is_read_as_transformers_completes_it(family: str, changes: dict[str, Any]) -> None:
+    transformers = pytest.importorskip("transformers")
+    given = copy.deepcopy({**CONFIGS[family], **changes})
+    completed = transformers.AutoConfig.for_model(family, **copy.deepcopy(given)).to_dict()
+    assert read_config({"model_type": family, **given}) == read_config(completed)
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_keys_that_a_config_leaves_out_have_the_values_that_transformers_gives_them(family: str) -> None:
+    transformers = pytest.importorskip("transformers")
+    completed = transformers.AutoConfig.for_model(family).to_dict()
+    defaults = FAMILIES[family].defaults
+    switched_off = {"sliding_window"} if completed.get("use_sliding_window") is False else set()
+    assert {key: completed[key] for key in defaults.keys() - switched_off} == {
+        key: defaults[key] for key in defaults.keys() - switched_off
+    }
+    assert read_config({"model_type": family}) == read_config(completed)
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "field"),
+    [
+        ("qwen3", {"partial_rotary_factor": 0.5}, "partial_rotary_factor"),  # which transformers ignores
+        ("qwen3", {"layer_types": ["sliding_attention"] * 2}, "use_sliding_window"),
+        ("qwen3", {"use_sliding_window": True, "max_window_layers": 0, "sliding_window": None}, "sliding_window"),
+        ("qwen3", {"num_hidden_layers": 10**9}, "num_hidden_layers"),
+        ("qwen3", {"vocab_size": 10**400}, "vocab_size"),
+        ("qwen3", {"rope_theta": 10**400}, "rope_theta"),
+        ("lfm2", {"block_ffn_dim_multiplier": 1e308}, "block_ffn_dim_multiplier"),
+        ("lfm3", {"norm_eps": 1e-2, "rms_norm_eps": 1e-1}, "rms_norm_eps"),
+        ("lfm3", {"rope_parameters": {"sliding_attention": {"partial_rotary_factor": 0.5}}},
+         "rope_parameters.sliding_attention.partial_rotary_factor"),
+        ("gemma3_text", {"layer_types": None, "_sliding_window_pattern": 7}, "_sliding_window_pattern"),
+        ("gemma3_text", {"query_pre_attn_scalar": None}, "query_pre_attn_scalar"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_would_be_read_as_another_model_is_refused_by_its_name(
+    family: str, changes: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        read_config({"model_type": family, **CONFIGS[family], **changes})
+    assert refusal.value.field == field
+
+
+def test_keys_that_ask_for_nothing_are_passed_over() -> None:
+    extra = {
+        "cache_implementation": "hybrid",
+        "mlp_only_layers": [],
+        "anything": {},
+        "tokenizer_class": "Gemma",
+    }
+    assert read_config({**GEMMA_3_270M, **extra}) == reference("gemma-3-270m")
+
+
+@pytest.mark.parametrize(
+    ("layout", "family"), [("CCACCACCACACACAC", "lfm2"), ("AAAAAAAA", "qwen3"), ("SSASSASSASSA", "qwen3")]
+)
+def test_a_candidate_of_a_published_familys_layout_is_native_to_it(layout: str, family: str) -> None:
+    space = free_space(layout, 32768)
+    found = native_config(scale_layout(layout, space, Budget(60_000_000)))
+    assert found is not None and found[0].model_type == family
 
 
 def test_scores_scaled_by_anything_but_the_heads_size_are_refused() -> None:
