@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_OPTIONS ?=
+TEST_OPTIONS ?= -n 2
 export ORT_DISABLE_TELEMETRY := 1
 
 .PHONY: demo test test-all check bench bench-operators operator-table recall-table lock clean

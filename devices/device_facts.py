@@ -33,6 +33,20 @@ _FILES = (
     f"{_POWER}/*/type",
 )
 
+VECTOR_INSTRUCTIONS = {
+    "avx2": "AVX2",
+    "avx_vnni": "AVX-VNNI",
+    "avx512f": "AVX-512",
+    "avx512_vnni": "AVX-512 VNNI",
+    "amx_int8": "AMX int8",
+    "asimd": "NEON",
+    "asimddp": "NEON dot product",
+    "i8mm": "I8MM",
+    "sve": "SVE",
+    "sme": "SME",
+}
+"""What the runtime chooses its kernels by, as /proc/cpuinfo spells it; it is worth a factor of two."""
+
 Files = Mapping[str, str]
 
 
@@ -68,6 +82,7 @@ def facts_from(files: Files, answers: Mapping[str, str | None]) -> DeviceFacts:
         "model": lambda: _text(files, "/sys/devices/virtual/dmi/id/product_name"),
         "architecture": lambda: _answer(answers["machine"], "uname -m"),
         "processor": lambda: _processor(files),
+        "vector_instructions": lambda: _vector_instructions(files),
         "cores": lambda: len(re.findall(r"^processor\s*:", _text(files, "/proc/cpuinfo"), re.MULTILINE)),
         "is_virtual_machine": lambda: "hypervisor" in _cpuinfo(files, "flags").split(),
         "frequency_max_mhz": lambda: _frequencies_mhz(files),
@@ -133,6 +148,11 @@ def _processor(files: Files) -> str:
         if not parts:
             raise
         return f"{_cpuinfo(files, 'CPU implementer')} {' '.join(parts)}"
+
+
+def _vector_instructions(files: Files) -> list[str]:
+    flags = set(_cpuinfo(files, "(?:flags|Features)").split())
+    return [name for flag, name in VECTOR_INSTRUCTIONS.items() if flag in flags]
 
 
 def _frequencies_mhz(files: Files) -> list[int]:

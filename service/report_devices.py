@@ -13,6 +13,7 @@ from service.store.rows import DeviceRow as StoredDevice
 
 SHOWN_FACTS = {
     "processor": "processor",
+    "vector_instructions": "vector instructions",
     "cores": "cores",
     "is_virtual_machine": "virtual machine",
     "memory_bytes": "memory",
@@ -64,6 +65,8 @@ def _text(name: str, value: object) -> str:
         return f"{value / 1e9:.1f} GB"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {item}" for key, item in value.items())
     return str(value)

@@ -9,7 +9,8 @@ from devices.local import LocalConnection
 
 CPU = "/sys/devices/system/cpu"
 LAPTOP = {
-    "/proc/cpuinfo": "processor\t: 0\nmodel name\t: Intel(R) Core(TM) i7\nflags\t\t: fpu vme\n\nprocessor\t: 1\n",
+    "/proc/cpuinfo": "processor\t: 0\nmodel name\t: Intel(R) Core(TM) i7\nflags\t\t: fpu avx2 avx_vnni\n"
+    "\nprocessor\t: 1\n",
     "/proc/meminfo": "MemTotal:       16000000 kB\nSwapTotal:             0 kB\nMemAvailable:    8000000 kB",
     "/proc/sys/kernel/osrelease": "6.12.1",
     "/etc/os-release": 'NAME="Debian"\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"',
@@ -32,6 +33,7 @@ def test_a_laptops_facts_are_read() -> None:
     facts = facts_from(LAPTOP, ANSWERS).to_dict()
     expected: dict[str, Any] = {
         "processor": "Intel(R) Core(TM) i7",
+        "vector_instructions": ["AVX2", "AVX-VNNI"],
         "cores": 2,
         "is_virtual_machine": False,
         "frequency_max_mhz": [4200, 4200, 3000],
@@ -51,9 +53,12 @@ def test_a_laptops_facts_are_read() -> None:
 
 def test_an_arm_board_names_its_cores_by_part() -> None:
     cpuinfo = (
-        "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd05\n\nprocessor\t: 1\nCPU part\t: 0xd41\n"
+        "processor\t: 0\nFeatures\t: fp asimd asimddp\nCPU implementer\t: 0x41\nCPU part\t: 0xd05\n\n"
+        "processor\t: 1\nCPU part\t: 0xd41\n"
     )
-    assert facts_from({"/proc/cpuinfo": cpuinfo}, ANSWERS).values["processor"] == "0x41 0xd05 0xd41"
+    facts = facts_from({"/proc/cpuinfo": cpuinfo}, ANSWERS).values
+    assert facts["processor"] == "0x41 0xd05 0xd41"
+    assert facts["vector_instructions"] == ["NEON", "NEON dot product"]
 
 
 def test_what_cannot_be_read_is_none_with_a_reason_and_never_zero() -> None:

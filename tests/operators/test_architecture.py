@@ -59,6 +59,25 @@ def test_int4_weights_take_five_bits_with_their_scales_at_block_32() -> None:
     assert bits == pytest.approx(5.0, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"vocab_size": 0},
+        {"hidden_size": 64.0},
+        {"hidden_size": True},
+        {"tie_embeddings": "no"},
+        {"norm_epsilon": 0.0},
+        {"embedding_scale": float("inf")},
+        {"activation": "relu"},
+    ],
+    ids=str,
+)
+def test_an_impossible_field_is_named_with_its_value(fields: dict[str, object]) -> None:
+    ((name, value),) = fields.items()
+    with pytest.raises(ArchitectureError, match=f"{name} = {value!r}"):
+        an_architecture("C", **fields)
+
+
 def test_unknown_keys_and_mixers_are_named() -> None:
     document = an_architecture("C").to_dict()
     with pytest.raises(NotationError, match=r"architecture\.depth: unknown key"):

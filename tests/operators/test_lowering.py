@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -175,6 +176,17 @@ def test_a_batch_of_prompts_gives_each_its_own_logits(tmp_path: Path) -> None:
         np.testing.assert_allclose(together[row], alone[0], rtol=2e-2, atol=2e-2)
 
 
+@pytest.mark.parametrize("config", VARIANTS, ids=str)
+def test_a_prompt_read_in_pieces_ends_as_one_that_is_read_at_once(config: Mixer, tmp_path: Path) -> None:
+    lowered = lower(of_mixers(config, config), 64, FP32)
+    ids = np.random.default_rng(2).integers(0, 512, (1, 40))
+    at_once, in_pieces = a_decoder(tmp_path, lowered), a_decoder(tmp_path, lowered)
+    for piece in (ids[:, :17], ids[:, 17:19], ids[:, 19:]):
+        logits = in_pieces.step(piece)
+    wanted = at_once.step(ids)
+    assert largest_difference((logits, wanted)) < 1e-4
+
+
 FAST_KERNELS = {
     "C": {"MatMulNBits": 5, "GatherBlockQuantized": 1},
     "A": {"MatMulNBits": 5, "GatherBlockQuantized": 1, "GroupQueryAttention": 1},
@@ -246,6 +258,23 @@ def test_a_window_longer_than_the_context_is_refused() -> None:
         LoweringError, match=r"sliding_window_attention.window = 16: longer than the context of 12"
     ):
         lower(an_architecture("S"), 12, INT4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"context_capacity": 0}, "context_capacity = 0"),
+        ({"context_capacity": 2**31}, "context_capacity = 2147483648"),
+        ({"context_capacity": "64"}, "context_capacity = '64'"),
+        ({"batch": 0}, "batch = 0"),
+        ({"batch": 1.5}, "batch = 1.5"),
+        ({"batch": True}, "batch = True"),
+        ({"accuracy_level": 9}, "accuracy_level = 9"),
+    ],
+)
+def test_impossible_arguments_are_refused_by_name(arguments: dict[str, Any], name: str) -> None:
+    with pytest.raises(LoweringError, match=name):
+        lower(an_architecture("C"), **{"context_capacity": 64, **arguments})
 
 
 def test_a_width_that_blocks_do_not_divide_is_refused() -> None:

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -5,6 +7,7 @@ from operators.errors import ArchitectureError
 from operators.mixer import Mixer
 from operators.mixers.gated_delta_net import GatedDeltaNet, chunked_gated_delta, delta_step
 from operators.mixers.grouped_query_attention import GroupQueryAttention
+from operators.mixers.linear_attention import LinearAttention
 from operators.mixers.short_conv import ShortConv
 from operators.mixers.sliding_window_attention import SlidingWindowAttention
 from operators.registry import MIXERS, codes
@@ -117,6 +120,15 @@ def test_every_registry_entry_is_complete_and_letters_are_unique() -> None:
         (GroupQueryAttention(heads=6, kv_heads=3, head_size=20), "grouped_query_attention.head_size"),
         (SlidingWindowAttention(heads=4, kv_heads=2, window=0), "sliding_window_attention.window"),
         (GatedDeltaNet(key_heads=3, value_heads=4), "gated_delta_net.value_heads"),
+        (ShortConv(kernel_size=2.5), "short_conv.kernel_size"),  # type: ignore[arg-type]
+        (GroupQueryAttention(heads=4.0, kv_heads=2), "grouped_query_attention.heads"),  # type: ignore[arg-type]
+        (GroupQueryAttention(heads=True, kv_heads=1), "grouped_query_attention.heads"),
+        (
+            GroupQueryAttention(heads=2, kv_heads=1, rotary_base=math.inf),
+            "grouped_query_attention.rotary_base",
+        ),
+        (GroupQueryAttention(heads=2, kv_heads=1, rotary_share="1"), "grouped_query_attention.rotary_share"),  # type: ignore[arg-type]
+        (LinearAttention(heads="4"), "linear_attention.heads"),  # type: ignore[arg-type]
     ],
 )
 def test_an_impossible_field_is_named_with_its_value(config: Mixer, field: str) -> None:

@@ -1,6 +1,7 @@
 """Architectures come in from Hugging Face configs and leave as folders, by the commands that a user types."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,16 @@ def test_a_config_is_shown_and_kept_as_a_document_that_every_command_reads(tmp_p
     [
         ('{"model_type": "llama"}', "model_type: 'llama' can't be used; use a config of qwen3"),
         ("[1, 2]", "holds no keys and values"),
+        (
+            '{"model_type": "qwen3", "vocab_size": 1, "vocab_size": 2}',
+            "the key 'vocab_size' stands twice in it",
+        ),
+        ('{"model_type": "qwen3", "hidden_size": "' + 500 * "9" + '"}', "(502 characters) can't be used"),
+        (
+            '{"model_type": "qwen3", "num_hidden_layers": 1000000000}',
+            "num_hidden_layers: 1000000000 can't be used",
+        ),
+        ('{"model_type": "qwen3"}', "12049461248 parameters; at most 4000000000 can be measured"),
         ("{", "isn't JSON"),
         ("\\ud800", "isn't JSON"),
     ],
@@ -45,6 +56,13 @@ def test_a_corrupt_config_is_one_line_and_exit_code_2(text: str, words: str, tmp
     done = loopfront("arch", "import", str(path))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert words in done.stderr
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.json")
+    done = loopfront("arch", "import", str(tmp_path / "config.json"))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "is no file" in done.stderr
 
 
 def test_an_unsupported_feature_is_refused_by_name(tmp_path: Path) -> None:
@@ -74,6 +92,13 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_made(tmp_path: Pa
     for arguments, words in (
         (("lfm2-350m", "--format", "gguf", "--out", out), "--format: 'gguf' is not a format"),
         (("lfm2-350m", "--format", "onnx", "--bits", "3", "--out", out), "bits"),
+        (("CCA", "--format", "onnx", "--context-tokens", "0", "--out", out), "a context of 0 tokens: use 28"),
+        (("CCA", "--format", "onnx", "--seed", "7", "--out", out), "--seed: says nothing of onnx"),
+        (("CCA", "--bits", "8", "--out", out), "--bits: says nothing of hf"),
+        (
+            ("CCA", "--seed", "99999999999999999999999", "--out", out),
+            "--seed: 99999999999999999999999 can't be used",
+        ),
         (("pocket/x", "--out", out), "name a trial by its number"),
         (("nothing.json", "--out", out), "can't be read"),
         (("CCA", "--parameters", "3M", "--vocabulary", "2048", "--out", str(tmp_path)), "exists already"),

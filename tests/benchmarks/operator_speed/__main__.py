@@ -6,6 +6,7 @@ from pathlib import Path
 
 from operators.precision import Precision
 from tests.benchmarks.operator_speed.models import SHAPES
+from tests.benchmarks.operator_speed.operator_table import processor
 from tests.benchmarks.operator_speed.side_by_side import measure
 from tests.benchmarks.operator_speed.single_operators import measure_mixers
 from tests.benchmarks.operator_speed.training_speed import measure_training
@@ -25,6 +26,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=7, help="of whole models; one more is not counted")
     parser.add_argument("--folder", type=Path, default=Path("build/bench-operators"))
     options = parser.parse_args()
+    print(f"{processor()}\n", flush=True)  # noqa: T201
     for table in tables(options):
         print("\n".join(table), end="\n\n", flush=True)  # noqa: T201 - a benchmark's output
 

@@ -1,11 +1,12 @@
 """Writes README's table of operators, measured here: `make operator-table`."""
 
 import argparse
-import platform
 from pathlib import Path
 
 import onnxruntime
 
+from devices.device_facts import read_facts
+from devices.local import LocalConnection
 from operators.mixer import Mixer
 from operators.precision import Precision
 from tests.benchmarks.operator_speed.side_by_side import DEPTH, PROMPT_TOKENS
@@ -42,7 +43,7 @@ def table(costs: Costs) -> str:
     """Return the table and what it was measured with, as Markdown."""
     note = (
         f"One mixer at width {WIDTH} (that of LFM2-350M), {costs.precision.label}, {costs.threads} thread, without its "
-        f"FFN and norms. The last three columns were measured on {_processor()}, "
+        f"FFN and norms. The last three columns were measured on {processor()}, "
         f"ONNX Runtime {onnxruntime.__version__}; the floor is a step's bytes "
         f"over the {costs.bytes_per_second / 1e9:.0f} GB/s at which one thread reads memory there."
     )
@@ -82,16 +83,11 @@ def _size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} KB"
 
 
-def _processor() -> str:
-    told = _cpuinfo()
-    names = [line.split(":")[1].strip() for line in told.splitlines() if line.startswith("model name")]
-    kind = f"{platform.machine()}, virtual" if " hypervisor" in told else platform.machine()
-    return f"{names[0] if names else platform.processor()} ({kind})"
-
-
-def _cpuinfo() -> str:
-    path = Path("/proc/cpuinfo")
-    return path.read_text() if path.exists() else ""
+def processor() -> str:
+    """Name this machine's processor and the vector instructions that the kernels are chosen by."""
+    facts = read_facts(LocalConnection()).values
+    kind = [facts["architecture"], *["virtual"] * bool(facts["is_virtual_machine"])]
+    return f"{facts['processor']} ({', '.join([*kind, *(facts['vector_instructions'] or [])[-1:]])})"
 
 
 if __name__ == "__main__":

@@ -10,14 +10,16 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from operators.architecture import Architecture
 from operators.errors import ExportError
+from operators.export.check import load_source
 from operators.export.huggingface_folder import export_huggingface
 from operators.export.onnx_folder import export_onnx
 from operators.export.torch_file import export_torch_file, torch_source
 from operators.huggingface.families import read_config
-from operators.model import LanguageModel, initialise
+from operators.model import LanguageModel, fresh_model, initialise
 from operators.precision import Precision
 from tests.operators.builders import VARIANTS, an_architecture, of_mixers
 from tests.operators.huggingface.configs import CONFIGS
@@ -116,6 +118,71 @@ def test_the_onnx_folder_runs_by_its_manifest_alone(precision: Precision, tmp_pa
     (logits,) = session.run(["logits"], feed)
     assert logits.shape == (1, 1, 512)
     assert set(feed) == {*manifest["inputs"], *(state["input"] for state in manifest["states"])}
+
+
+def test_equal_seeds_give_equal_weights_in_every_format(tmp_path: Path) -> None:
+    architecture = an_architecture("CASDL")
+    export_torch_file(fresh_model(architecture, 7), tmp_path / "torch", seed=7)
+    built = load_source(tmp_path / "torch" / "model.py").build()
+    for wanted in (fresh_model(architecture, 7), fresh_model(architecture, 7)):
+        for name, tensor in built.state_dict().items():
+            assert torch.equal(tensor, wanted.state_dict()[name]), name
+    assert not torch.equal(fresh_model(architecture, 8).embedding.weight, built.embedding.weight)
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_model_made_from_the_config_alone_starts_as_the_exported_weights_do(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    export_huggingface(fresh_model(an_architecture("CASDL"), 0).eval(), tmp_path / "out")
+    config = transformers.AutoConfig.from_pretrained(tmp_path / "out", trust_remote_code=True)
+    made = transformers.AutoModelForCausalLM.from_config(config, trust_remote_code=True)
+    exported = load_file(tmp_path / "out" / "model.safetensors")
+    for name, tensor in made.state_dict().items():
+        if "embedding" in name or name.endswith("proj.weight"):
+            assert float(tensor.detach().std()) == pytest.approx(float(exported[name].std()), rel=0.05), name
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_every_mixer_runs_and_trains_in_16_bits(dtype: torch.dtype, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    model = a_model(an_architecture("CASDL"))
+    export_huggingface(model, tmp_path / "out")
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path / "out", trust_remote_code=True, dtype=dtype
+    )
+    ids = torch.randint(0, 512, (2, 70), generator=torch.Generator().manual_seed(3))
+    answer = loaded(ids, labels=ids)
+    answer.loss.backward()
+    assert answer.logits.dtype == dtype
+    if dtype is torch.bfloat16:  # float16's range needs a scaled loss
+        assert all(parameter.grad.isfinite().all() for parameter in loaded.parameters())
+    cosine = torch.nn.functional.cosine_similarity(answer.logits.float(), model(ids), dim=-1)
+    assert float(cosine.min()) > 0.99
+
+
+@pytest.mark.filterwarnings("default")
+def test_prompts_that_are_padded_are_refused_where_they_would_go_wrong(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    export_huggingface(a_model(an_architecture("CASDL")), tmp_path / "out")
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out", trust_remote_code=True)
+    ids, mask = torch.ones(2, 8, dtype=torch.long), torch.ones(2, 8, dtype=torch.long)
+    mask[1, 5:] = 0
+    assert loaded(ids, attention_mask=mask).logits.shape == (2, 8, 512)
+    with pytest.raises(ValueError, match="prompts of equal length"):
+        loaded.generate(ids, attention_mask=mask, max_new_tokens=2)
+    with pytest.raises(ValueError, match="pad on the right"):
+        loaded(ids, attention_mask=mask.flip(1))
+
+
+def test_weights_can_be_read_by_others(tmp_path: Path) -> None:
+    export_huggingface(a_model(an_architecture("C")), tmp_path / "out")
+    assert all(path.stat().st_mode & 0o044 == 0o044 for path in (tmp_path / "out").iterdir())
+
+
+def test_a_context_shorter_than_the_check_reads_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="a context of -5 tokens: use 28 or more"):
+        export_onnx(an_architecture("C"), tmp_path / "out", Precision(), context_tokens=-5)
 
 
 def test_an_export_never_overwrites_and_leaves_nothing_behind_when_it_fails(tmp_path: Path) -> None:
