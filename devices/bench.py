@@ -1,13 +1,18 @@
 """A device made ready for measuring: its connection, and the runner and runtime that lie on it."""
 
+import platform
+import posixpath
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from devices.connection import Connection
 from devices.device_facts import DeviceFacts, read_facts
+from devices.device_files import ask
 from devices.device_folder import DeviceFolder
+from devices.errors import BuildError, ConnectionFault
 from devices.local import LocalConnection
+from devices.provision import provision_library, provision_runner
 from devices.readiness import Thresholds
 from devices.runner.build import BuiltRunner, build_runner
 from devices.runtime_library import RuntimeLibrary, installed_runtime
@@ -43,5 +48,33 @@ def local_bench(folder: Path, thresholds: Thresholds | None = None) -> Bench:
         runner=build_runner(folder / "runner"),
         library=installed_runtime(),
         facts=read_facts(connection),
+        thresholds=thresholds or Thresholds(),
+    )
+
+
+def remote_bench(
+    connection: Connection, cache: Path, thresholds: Thresholds | None = None, root: str | None = None
+) -> Bench:
+    """Make a Linux machine of this one's architecture ready, at the other end of a connection.
+
+    What it needs goes to the folder `root` there, or `.cache/loopfront` in its user's home. Raises ConnectionFault if
+    it can't be reached or written, BuildError if there is no runner for it, RuntimeLibraryError if this machine has no
+    runtime to push.
+    """
+    facts, home = read_facts(connection), ask(connection, "printenv", "HOME")
+    machine = facts.values["architecture"]
+    if machine is None or (home is None and root is None):
+        raise ConnectionFault("the machine does not answer uname -m and printenv HOME: is it Linux?")
+    if machine != platform.machine():
+        raise BuildError(
+            f"the machine is {machine}, this one {platform.machine()}: no runtime for it is here yet"
+        )
+    root = root or posixpath.join(str(home), ".cache", "loopfront")
+    return Bench(
+        connection=connection,
+        folder=DeviceFolder(connection, root),
+        runner=provision_runner(connection, root, build_runner(cache / "runner")),
+        library=provision_library(connection, root, installed_runtime()),
+        facts=facts,
         thresholds=thresholds or Thresholds(),
     )

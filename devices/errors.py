@@ -6,7 +6,9 @@
     ├── RuntimeLibraryError    ONNX Runtime's shared library was not found
     ├── MeasurementStopped     the caller asked for an end before the measurement was done
     ├── QuietLockUnusable      the host's lock file can't be opened
+    ├── ConfigUnusable         agent.toml can't be read or names something impossible
     ├── ConnectionFault        a device could not be reached, or a push did not arrive whole
+    │   └── HostKeyChanged         an SSH host shows another key than the pinned one
     └── LinkError              the service could not be talked to
         ├── ServiceAway            nobody answered, or with a 5xx: try again later
         ├── ServiceRefused         it answered and said no: trying again would not help
@@ -41,8 +43,16 @@ class QuietLockUnusable(DeviceError):
     """The host's lock file can't be opened."""
 
 
+class ConfigUnusable(DeviceError):
+    """agent.toml can't be read or names something impossible."""
+
+
 class ConnectionFault(DeviceError):
     """A device could not be reached, or a push did not arrive whole."""
+
+
+class HostKeyChanged(ConnectionFault):
+    """An SSH host shows another key than the pinned one."""
 
 
 class LinkError(DeviceError):

@@ -11,8 +11,7 @@ def machine_identity(folder: Path, machine_id_paths: tuple[Path, ...] = MACHINE_
     """Return the hashed machine id, or an id that is made once and kept in `folder`."""
     for path in machine_id_paths:
         if machine_id := _text(path):
-            # man 5 machine-id asks for it to be hashed before it leaves the machine.
-            return hashlib.sha256(f"loopfront {machine_id}".encode()).hexdigest()[:32]
+            return shown_identity(machine_id)
     kept = folder / "identity"
     if identity := _text(kept):
         return identity
@@ -20,6 +19,11 @@ def machine_identity(folder: Path, machine_id_paths: tuple[Path, ...] = MACHINE_
     identity = uuid.uuid4().hex
     kept.write_text(identity)
     return identity
+
+
+def shown_identity(machine_id: str) -> str:
+    """Return the identity that stands for a machine id; man 5 machine-id asks for it to be hashed before it leaves."""
+    return hashlib.sha256(f"loopfront {machine_id}".encode()).hexdigest()[:32]
 
 
 def _text(path: Path) -> str:

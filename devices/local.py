@@ -8,19 +8,12 @@ import shutil
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from devices.connection import CommandResult, Ending, Limits
 from devices.errors import ConnectionFault
-
-# The longest honest run prints some hundred kilobytes.
-MAXIMUM_OUTPUT_BYTES = 16_000_000
-_FLOOD_SAMPLE_BYTES = 10_000
-_POLL_S = 0.1
-_OWN_PAUSE_S = 1.0
-"""A look that took longer than this was held up on our side: what the command printed meanwhile is still unread."""
+from devices.watching import POLL_S, Watch
 
 
 class LocalConnection:
@@ -40,7 +33,11 @@ class LocalConnection:
             raise ConnectionFault(f"{command[0]} cannot be started here: {error}") from error
         with process:
             try:
-                return _Watch(process, limits, stop).until_it_ends()
+                watch = Watch(limits, stop)
+                ending = _drain(process, watch)
+                if ending is not Ending.EXITED:
+                    _kill(process)
+                return watch.result(ending, process.wait())
             except BaseException:
                 _kill(process)
                 raise
@@ -78,66 +75,22 @@ class LocalConnection:
             target.unlink()
 
 
-class _Watch:
-    """Read both streams of a process until it ends or has to be ended."""
-
-    def __init__(self, process: subprocess.Popen[bytes], limits: Limits, stop: threading.Event) -> None:
-        self._process = process
-        self._limits = limits
-        self._stop = stop
-        self._started_s = self._heard_s = time.monotonic()
-        assert process.stdout is not None
-        assert process.stderr is not None
-        self._streams = (process.stdout, process.stderr)
-        self._read = {stream: bytearray() for stream in self._streams}
-
-    def until_it_ends(self) -> CommandResult:
-        ending = self._drain()
-        if ending is not Ending.EXITED:
-            _kill(self._process)
-        status = self._process.wait()
-        kept_bytes = _FLOOD_SAMPLE_BYTES if ending is Ending.FLOODED else MAXIMUM_OUTPUT_BYTES * 2
-        output, errors = (self._read[s][:kept_bytes].decode(errors="replace") for s in self._streams)
-        return CommandResult(ending, status, tuple(output.splitlines()), errors)
-
-    def _drain(self) -> Ending:
-        with selectors.DefaultSelector() as selector:
-            for stream in self._streams:
-                selector.register(stream, selectors.EVENT_READ)
-            now_s = time.monotonic()
-            while selector.get_map():
-                for key, _ in selector.select(_POLL_S):
-                    self._take(selector, key)
-                looked_s, now_s = now_s, time.monotonic()
-                self._forgive_own_pause(looked_s, now_s)
-                if ending := self._reason_to_end(now_s):
-                    return ending
-        return Ending.EXITED
-
-    def _take(self, selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
-        chunk = os.read(key.fd, 65536)
-        if not chunk:
-            selector.unregister(key.fileobj)
-            return
-        self._heard_s = time.monotonic()
-        self._read[key.fileobj] += chunk  # type: ignore[index]
-
-    def _forgive_own_pause(self, looked_s: float, now_s: float) -> None:
-        """Count no time against the command in which this process was stopped itself."""
-        if now_s - looked_s > _OWN_PAUSE_S:
-            self._started_s += now_s - looked_s
-            self._heard_s = now_s
-
-    def _reason_to_end(self, now_s: float) -> Ending | None:
-        if self._stop.is_set():
-            return Ending.STOPPED
-        if now_s - self._started_s > self._limits.deadline_s:
-            return Ending.DEADLINE
-        if now_s - self._heard_s > self._limits.silence_s:
-            return Ending.SILENCE
-        if sum(map(len, self._read.values())) > MAXIMUM_OUTPUT_BYTES:
-            return Ending.FLOODED
-        return None
+def _drain(process: subprocess.Popen[bytes], watch: Watch) -> Ending:
+    """Read both streams until the process has closed them or has to be ended."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ, "output")
+        selector.register(process.stderr, selectors.EVENT_READ, "errors")
+        while selector.get_map():
+            for key, _ in selector.select(POLL_S):
+                if chunk := os.read(key.fd, 65536):
+                    watch.hear(**{key.data: chunk})
+                else:
+                    selector.unregister(key.fileobj)
+            if ending := watch.reason_to_end():
+                return ending
+    return Ending.EXITED
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

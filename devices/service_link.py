@@ -84,10 +84,16 @@ class ServiceLink:
         """Close the connection; every method fails afterwards."""
         self._client.close()
 
-    def register(self, name: str, identity: str, devices: Sequence[DeviceRegistration]) -> Registered:
-        """Present this agent and its devices; the same identities get the same ids again."""
+    def register(
+        self, name: str, identity: str, devices: Sequence[DeviceRegistration], is_start: bool = True
+    ) -> Registered:
+        """Present this agent and its devices; the same identities get the same ids again.
+
+        With `is_start` the service ends what the agent still held: its process has just begun.
+        """
         presented = [{**vars(device)} for device in devices]
-        answer = self._post("agents", {"name": name, "identity": identity, "devices": presented})
+        body = {"name": name, "identity": identity, "devices": presented, "is_start": is_start}
+        answer = self._post("agents", body)
         with _understood("agents"):
             known = {device["identity"]: device["device_id"] for device in answer["devices"]}
             return Registered(answer["agent_id"], known)

@@ -22,7 +22,8 @@ def read(kind: type[T], value: object, place: str) -> T:
         if key not in fields:
             raise PlanError(f"{place}.{key}: unknown key; known are {', '.join(fields)}")
     for name, field in fields.items():
-        if name not in value and field.default is dataclasses.MISSING:
+        has_default = not (field.default is field.default_factory is dataclasses.MISSING)
+        if name not in value and not has_default:
             raise PlanError(f"{place}.{name}: missing")
     return kind(**{name: _read_as(hints[name], value[name], f"{place}.{name}") for name in value})
 

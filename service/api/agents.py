@@ -25,8 +25,8 @@ def register(given: AgentRegistration, parts: ServiceParts) -> AgentRegistered:
     """Register an agent and the devices it can reach; safe to repeat."""
     with parts.database.write() as session:
         agent = Agents(session).register(given.identity, given.name)
-        # An agent that registers has just started: what it held before, nobody is measuring.
-        Jobs(session).end_leases_of(agent.id)
+        if given.is_start:  # what it held before, nobody is measuring
+            Jobs(session).end_leases_of(agent.id)
         devices = [
             Devices(session).register(
                 agent.id, DeviceRegistration(each.identity, each.name, each.kind, each.labels, each.facts)

@@ -39,6 +39,8 @@ class AgentRegistration(Given):
     name: Name
     identity: Identity
     devices: list[DeviceRegistration] = Field(max_length=1000)
+    is_start: bool = True
+    """False where the agent only tells of another device: what it measures meanwhile goes on."""
 
 
 class DeviceKnown(Answer):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,23 @@ import pytest
 from devices.connection import Connection, Ending, Limits
 from devices.errors import ConnectionFault
 from devices.local import LocalConnection
+from devices.ssh import SshConnection
+from tests.devices.sshd import a_running_sshd
 
 PLENTY = Limits(deadline_s=20.0, silence_s=20.0)
 
 
-@pytest.fixture(params=[LocalConnection])
+@pytest.fixture(scope="module")
+def ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshConnection]:
+    with a_running_sshd(tmp_path_factory.mktemp("sshd")) as server:
+        connection = SshConnection(server.host)
+        yield connection
+        connection.close()
+
+
+@pytest.fixture(params=["local", "ssh"])
 def connection(request: pytest.FixtureRequest) -> Connection:
-    made: Connection = request.param()
+    made: Connection = LocalConnection() if request.param == "local" else request.getfixturevalue("ssh")
     return made
 
 
@@ -75,6 +86,8 @@ BEATING = """
 import threading
 from devices.connection import Limits
 from devices.local import LocalConnection
+from devices.ssh import SshConnection
+from tests.devices.sshd import a_running_sshd
 beat = "echo started >&2; for i in $(seq 70); do echo beat; sleep 0.1; done"
 limits = Limits(deadline_s=60.0, silence_s=2.0)
 print("watching", flush=True)

@@ -109,7 +109,8 @@ def runner_pids(folder: Path, task: str = "") -> list[int]:
             continue
         if str(folder / "plan.txt").encode() in words:
             pids.append(int(entry.parent.name))
-    return pids if pids and f"task {task}" in (folder / "plan.txt").read_text() else []
+    plan = folder / "plan.txt"
+    return pids if plan.exists() and f"task {task}" in plan.read_text() else []
 
 
 @contextmanager

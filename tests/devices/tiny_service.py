@@ -14,7 +14,7 @@ class TinyService(AbstractContextManager["TinyService"]):
     def __init__(self, blobs: Mapping[str, bytes] | None = None, heartbeat_s: float = 0.2) -> None:
         self.blobs = dict(blobs or {})
         self.heartbeat_s = heartbeat_s
-        self.waiting: list[tuple[str, Mapping[str, Any]]] = []
+        self.waiting: list[tuple[str, Mapping[str, Any], str]] = []
         self.leases_granted: list[tuple[str, int]] = []
         self.registrations: list[dict[str, Any]] = []
         self.results: dict[str, dict[str, Any]] = {}
@@ -51,9 +51,10 @@ class TinyService(AbstractContextManager["TinyService"]):
         self._port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
-    def enqueue(self, job_id: str, plan: Mapping[str, Any]) -> None:
+    def enqueue(self, job_id: str, plan: Mapping[str, Any], device: str = "") -> None:
+        """Give a job out to whoever asks, or to the device of that name alone."""
         with self._changed:
-            self.waiting.append((job_id, plan))
+            self.waiting.append((job_id, plan, device))
             self._changed.notify_all()
 
     def wait_for(self, condition: Any, timeout_s: float = 30.0) -> None:
@@ -91,12 +92,19 @@ class TinyService(AbstractContextManager["TinyService"]):
             self.releases.append({"job_id": job_id, **body})
         return 200, {"expires_in_s": 3.0}
 
+    def _jobs_for(self, body: dict[str, Any]) -> list[tuple[str, Mapping[str, Any], str]]:
+        devices = [device for registration in self.registrations for device in registration["devices"]]
+        names = {device["name"] for device in devices if f"id-{device['identity']}" in body["device_ids"]}
+        return [job for job in self.waiting if not job[2] or job[2] in names]
+
     def _lease(self, body: dict[str, Any]) -> tuple[int, Any]:
-        if not self.waiting:
+        if not self._jobs_for(body):
             self._changed.wait(min(body["wait_s"], 0.2))
-        if not self.waiting:
+        jobs = self._jobs_for(body)
+        if not jobs:
             return 204, None
-        job_id, plan = self.waiting.pop(0)
+        self.waiting.remove(jobs[0])
+        job_id, plan, _ = jobs[0]
         token = len(self.leases_granted) + 1
         self.leases_granted.append((job_id, token))
         lease = {"job_id": job_id, "device_id": body["device_ids"][0], "token": token, "plan": plan}

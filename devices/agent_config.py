@@ -1,0 +1,104 @@
+"""Reads and extends agent.toml: the machines that an agent reaches over SSH.
+
+[[ssh]]
+name = "desk"
+host = "10.0.0.7"
+user = "lab"
+key = "~/.ssh/id_ed25519"
+host_key = "ssh-ed25519 SHA256:..."   # what `ssh-keygen -lf` shows on the host; another key is refused
+port = 22                             # this and what follows may be left out
+folder = "/data/loopfront"            # where files go on the host, about 1 GB; else ~/.cache/loopfront
+labels = {room = "lab"}
+"""
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from devices.errors import ConfigUnusable, PlanError
+from devices.ssh import SshHost
+from devices.strict_reading import read
+
+_HOST_KEY = re.compile(r"[a-z0-9@.-]+ SHA256:[A-Za-z0-9+/]{43}")
+
+
+@dataclass(frozen=True)
+class HostEntry:
+    """One machine, with the name and the labels that its owner gives it."""
+
+    name: str
+    host: SshHost
+    folder: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _SshTable:
+    name: str
+    host: str
+    user: str
+    key: str
+    host_key: str
+    port: int = 22
+    folder: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Document:
+    ssh: tuple[_SshTable, ...] = ()
+
+
+def read_agent_config(path: Path) -> tuple[HostEntry, ...]:
+    """Read the file; raises ConfigUnusable naming the place, the value and a way out."""
+    try:
+        document = read(_Document, tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+    except OSError as error:
+        raise ConfigUnusable(f"{path} can't be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigUnusable(f"{path} is no TOML: {error}") from None
+    except PlanError as error:
+        raise ConfigUnusable(str(error)) from None
+    names = [table.name for table in document.ssh]
+    return tuple(_entry(f"{path}.ssh[{i}]", table, names) for i, table in enumerate(document.ssh))
+
+
+def _entry(place: str, table: _SshTable, names: list[str]) -> HostEntry:
+    if not _HOST_KEY.fullmatch(table.host_key):
+        way_out = 'write its kind and fingerprint, such as "ssh-ed25519 SHA256:..."'
+        raise ConfigUnusable(f"{place}.host_key = {table.host_key!r}: {way_out}")
+    if not 0 < table.port < 65536:
+        raise ConfigUnusable(f"{place}.port = {table.port}: use 1 to 65535")
+    if not table.name or names.count(table.name) > 1:
+        raise ConfigUnusable(f"{place}.name = {table.name!r}: give every host a name of its own")
+    if table.folder is not None and not table.folder.startswith("/"):
+        raise ConfigUnusable(f"{place}.folder = {table.folder!r}: write the whole path, from / on")
+    host = SshHost(table.host, table.user, Path(table.key).expanduser(), table.host_key, table.port)
+    return HostEntry(table.name, host, table.folder, table.labels)
+
+
+def add_entry(path: Path, entry: HostEntry) -> None:
+    """Append a machine to the file, which is made, for its owner alone, where there is none."""
+    fields: dict[str, str | int] = {
+        "name": entry.name,
+        "host": entry.host.host,
+        "user": entry.host.user,
+        "key": str(entry.host.key_path),
+        "host_key": entry.host.host_key,
+        "port": entry.host.port,
+    }
+    if entry.folder is not None:
+        fields["folder"] = entry.folder
+    # A JSON string or number is one of TOML too.
+    lines = ["", "[[ssh]]", *(f"{key} = {json.dumps(value)}" for key, value in fields.items()), ""]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "a", encoding="utf-8") as file:
+            file.write("\n".join(lines))
+    except OSError as error:
+        raise ConfigUnusable(f"{path} can't be written: {error.strerror}") from None

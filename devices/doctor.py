@@ -1,0 +1,73 @@
+"""Tries a device from end to end, and says in words what is wrong and what to do."""
+
+import posixpath
+import secrets
+import threading
+from dataclasses import dataclass
+
+from devices.conditions import read_conditions
+from devices.connection import Limits
+from devices.errors import DeviceError
+from devices.plan import PoolSection, PoolSpec
+from devices.readiness import obstacles
+from devices.runner_plan import pool_plan
+from devices.runner_records import ProvenRun, judge_run
+from devices.station import OpenStation, Station
+
+_LIMITS = Limits(deadline_s=30.0, silence_s=10.0)
+_TRIAL_POOL = PoolSpec(1, (PoolSection("bytes", 4096),))
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found: `trouble` keeps the device from being measured at all, `obstacles` make it wait."""
+
+    name: str
+    kind: str
+    facts: str
+    trouble: str = ""
+    obstacles: tuple[str, ...] = ()
+
+
+def examine(station: Station) -> Diagnosis:
+    """Open a device, run the runner on it, and look at its conditions; nothing is left running."""
+    try:
+        opened = station.open()
+    except DeviceError as error:
+        return Diagnosis(station.name, station.kind, "", str(error))
+    try:
+        return _examine(station, opened)
+    except DeviceError as error:
+        return Diagnosis(station.name, station.kind, "", str(error))
+    finally:
+        opened.close()
+
+
+def _examine(station: Station, opened: OpenStation) -> Diagnosis:
+    bench = opened.bench
+    values = bench.facts.values
+    facts = f"{values['processor']}, {values['cores']} cores, {values['system'] or values['kernel']}"
+    trouble = _trouble_of_the_runner(opened)
+    now = read_conditions(bench.connection)
+    return Diagnosis(
+        station.name,
+        station.kind,
+        facts,
+        trouble,
+        obstacles(now, bench.thresholds, threads=1, needed_bytes=0),
+    )
+
+
+def _trouble_of_the_runner(opened: OpenStation) -> str:
+    """Let the runner make a small weight pool: that proves that it starts, writes and is heard to the end."""
+    bench, nonce = opened.bench, secrets.token_hex(8)
+    path = bench.folder.pool_path(_TRIAL_POOL)
+    plan = pool_plan(nonce, _TRIAL_POOL, path, _LIMITS.deadline_s)
+    folder = posixpath.dirname(path)
+    plan_path = posixpath.join(folder, "plan.txt")  # not that of a measurement, which may be under way
+    bench.connection.push(plan.encode(), plan_path)
+    judged = judge_run(
+        bench.connection.run([str(bench.runner.path), plan_path], _LIMITS, threading.Event()), nonce, False
+    )
+    bench.connection.remove(folder)
+    return "" if isinstance(judged, ProvenRun) else f"the runner fails: {judged.reason}"

@@ -1,0 +1,74 @@
+"""The shell commands with which a device on the other end of a line is worked, and how their proof is read.
+
+They ask for nothing but a POSIX shell with mkdir, cat, mv, rm, ls, kill and sha256sum, as Android's has too.
+"""
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# A mark of our own frames the command's complaints: first the process group, last the status. The far end of a line
+# that broke sends no status, whatever the transport says. The shell waits for the command, so that it sees a signal.
+_FRAME = """echo "$0 group $$" >&2
+command -v "$1" >/dev/null 2>&1 || { echo "$0 missing" >&2; exit; }
+"$@"
+echo "$0 status $?" >&2"""
+
+_PUSH = """trap 'rm -f -- "$2"' EXIT
+[ -d "$3" ] && { echo "is a folder" >&2; exit 1; }
+mkdir -p -- "$1" && cat >"$2" || exit 1
+[ "$(sha256sum <"$2" | cut -c -64)" = "$4" ] || { echo "what arrived is not what was sent" >&2; exit 1; }
+mv -f -- "$2" "$3" """
+
+_FIRST_SIGNAL = 128
+
+
+@dataclass(frozen=True)
+class Framed:
+    """What the frame around a command tells; None where it has not arrived."""
+
+    group: int | None
+    status: int | None
+    is_missing: bool
+    errors: str
+
+
+def framed(command: Sequence[str], mark: str) -> str:
+    """Return one line for the login shell, whichever it is, that runs the words of `command` as they are."""
+    return shlex.join(["exec", "sh", "-c", _FRAME, mark, *command])
+
+
+def read_frame(errors: str, mark: str) -> Framed:
+    """Take the frame off what came over the error stream; a status above 128 is that of a signal."""
+    group = re.search(rf"^{mark} group (\d+)\n", errors)
+    status = re.search(rf"{mark} status (\d+)\n\Z", errors)
+    number = int(status.group(1)) if status else None
+    if number is not None and number > _FIRST_SIGNAL:
+        number = _FIRST_SIGNAL - number
+    return Framed(
+        group=int(group.group(1)) if group else None,
+        status=number,
+        is_missing=f"{mark} missing\n" in errors,
+        errors=errors[group.end() if group else 0 : status.start() if status else None],
+    )
+
+
+def kill_group(group: int) -> list[str]:
+    """Return the command that ends a process group at once."""
+    return ["kill", "-9", "--", f"-{group}"]
+
+
+def push(folder: str, temporary: str, path: str, sha256: str) -> list[str]:
+    """Return the command that writes its standard input to `path`, whole or not at all."""
+    return ["sh", "-c", _PUSH, "push", folder, temporary, path, sha256]
+
+
+def names(folder: str) -> list[str]:
+    """Return the command that prints the names in a folder, and nothing where there is none."""
+    return ["sh", "-c", 'cd -- "$1" 2>/dev/null && ls -A1', "names", folder]
+
+
+def remove(path: str) -> list[str]:
+    """Return the command that removes a file or a folder with everything in it."""
+    return ["rm", "-rf", "--", path]

@@ -1,0 +1,210 @@
+"""Serves one device of an agent: open ▸ lease ▸ measure ▸ spool ▸ report, for as long as it is wanted."""
+
+import logging
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from devices.delivery import Delivery
+from devices.errors import (
+    BlobDamaged,
+    DeviceError,
+    LeaseSuperseded,
+    MeasurementStopped,
+    PlanError,
+    QuietLockUnusable,
+    ServiceAway,
+    ServiceRefused,
+)
+from devices.measuring import measure
+from devices.membership import Membership
+from devices.outcome import DeviceLost, NotReady, Outcome, RunnerFault, outcome_to_dict
+from devices.plan import MeasurementPlan, from_dict
+from devices.service_link import DeviceRegistration, Lease, ServiceLink
+from devices.station import OpenStation, Station
+from devices.turns import Turns
+
+log = logging.getLogger("loopfront.agent")
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
+
+# A graph that arrives damaged so often is damaged where it lies.
+_FETCHES = 3
+
+# Short enough to stop soon when asked; a lease request must not be abandoned, for a lease may be on its way.
+_LEASE_WAIT_S = 2.0
+
+
+class Worker:
+    """One device's worker; it runs in a thread of its own and shares membership, delivery and turns with others."""
+
+    def __init__(
+        self,
+        station: Station,
+        server: str,
+        membership: Membership,
+        delivery: Delivery,
+        turns: Turns,
+        stop: threading.Event,
+        opened: OpenStation | None = None,
+    ) -> None:
+        self._station, self._server, self._opened = station, server, opened
+        self._membership, self._delivery, self._turns = membership, delivery, turns
+        self._stop = stop
+        self._measured = 0
+
+    def work(self) -> None:
+        """Work until `stop` is set; whatever is away is waited for."""
+        pause_s = _FIRST_PAUSE_S
+        with ServiceLink(self._server) as link:
+            while not self._stop.is_set():
+                trouble = self._trouble_of_a_step(link)
+                if trouble is None:
+                    pause_s = _FIRST_PAUSE_S
+                    continue
+                log.warning("%s: %s; next try in %.1f s", self._station.name, trouble, pause_s)
+                self._stop.wait(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        self._close()
+
+    def _trouble_of_a_step(self, link: ServiceLink) -> str | None:
+        """Do one step; return what stood in its way."""
+        try:
+            self._step(link)
+        except ServiceAway as away:
+            return f"the service is away or can't store anything: {away}"
+        except ServiceRefused as refusal:
+            # A new database does not know us, so registering again may mend it; a wrong version will not.
+            self._membership.forget()
+            return f"the service refuses: {refusal}"
+        except DeviceError as trouble:
+            self._close()
+            return f"can't be made ready: {trouble}"
+        return None
+
+    def _step(self, link: ServiceLink) -> None:
+        self._delivery.deliver(link)
+        opened = self._opened = self._opened or self._station.open()
+        agent_id, device_id = self._membership.ids_of(self._registration(opened))
+        lease = link.lease(agent_id, [device_id], _LEASE_WAIT_S)
+        if lease is not None:
+            self._serve(lease, opened, link)
+
+    def _registration(self, opened: OpenStation) -> DeviceRegistration:
+        station = self._station
+        facts = opened.bench.description()
+        return DeviceRegistration(opened.identity, station.name, station.kind, station.labels, facts)
+
+    def _close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+        self._opened = None
+
+    def _serve(self, lease: Lease, opened: OpenStation, link: ServiceLink) -> None:
+        """Measure one job; a job that cannot be finished is given back."""
+        log.info("job %s: leased with token %d", lease.job_id, lease.token)
+        pulse = _Pulse(self._server, lease, self._stop)
+        try:
+            with pulse:
+                outcome = self._outcome_of(lease, opened, link, pulse.give_up)
+        except MeasurementStopped:
+            _give_back(link, lease, pulse)
+            return
+        except (ServiceRefused, BlobDamaged) as trouble:
+            outcome = RunnerFault(f"the service does not hand out the graph: {trouble}", "")
+        except QuietLockUnusable as trouble:
+            outcome = NotReady(str(trouble), "")
+        self._measured += 1
+        self._hand_in(lease, outcome_to_dict(outcome), link)
+        if isinstance(outcome, DeviceLost):
+            self._close()  # the next step opens it again before it asks for work
+
+    def _hand_in(self, lease: Lease, outcome: Mapping[str, Any], link: ServiceLink) -> None:
+        self._delivery.put(lease.job_id, lease.token, outcome)
+        self._delivery.deliver(link)
+
+    def _outcome_of(
+        self, lease: Lease, opened: OpenStation, link: ServiceLink, give_up: threading.Event
+    ) -> Outcome:
+        try:
+            plan = from_dict(lease.plan)
+        except PlanError as error:
+            return RunnerFault(f"this agent cannot read the plan: {error}", "")
+        graphs = _fetch(link, plan, give_up)  # before the machine must be quiet
+        with self._turns.turn(opened.machine, give_up):
+            return measure(plan, opened.bench, graphs.__getitem__, give_up, self._measured)
+
+
+def _fetch(link: ServiceLink, plan: MeasurementPlan, give_up: threading.Event) -> dict[str, bytes]:
+    wanted = {plan.candidate.graph_sha256, plan.sentinel.graph_sha256}
+    return {sha256: _fetch_graph(link, sha256, give_up) for sha256 in wanted}
+
+
+def _fetch_graph(link: ServiceLink, sha256: str, give_up: threading.Event) -> bytes:
+    """Wait for a service that is away; raise BlobDamaged if the graph arrives damaged again and again."""
+    damaged = 0
+    while not give_up.is_set():
+        try:
+            return link.blob(sha256)
+        except ServiceAway as away:
+            log.warning("job graphs: %s", away)
+        except BlobDamaged as damage:
+            damaged += 1
+            log.warning("job graphs: %s", damage)
+            if damaged == _FETCHES:
+                raise
+        give_up.wait(_FIRST_PAUSE_S)
+    raise MeasurementStopped("asked to stop before the graphs had arrived")
+
+
+def _give_back(link: ServiceLink, lease: Lease, pulse: "_Pulse") -> None:
+    if pulse.is_superseded:
+        log.warning("job %s: given to someone else meanwhile, dropped", lease.job_id)
+        return
+    try:
+        link.release(lease.job_id, lease.token, "the agent is stopping")
+    except (ServiceAway, ServiceRefused) as error:
+        log.warning("job %s: not given back, its lease will expire: %s", lease.job_id, error)
+
+
+class _Pulse:
+    """Keep a lease alive from a thread of its own; `give_up` is set when measuring on makes no sense."""
+
+    def __init__(self, server: str, lease: Lease, stop: threading.Event) -> None:
+        self.give_up = threading.Event()
+        self.is_superseded = False
+        self._server = server
+        self._lease = lease
+        self._stop = stop
+        self._is_over = threading.Event()
+        self._threads = [
+            threading.Thread(target=run, daemon=True) for run in (self._beat, self._pass_on_stop)
+        ]
+
+    def __enter__(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+
+    def _beat(self) -> None:
+        with ServiceLink(self._server) as link:
+            while not self._is_over.wait(self._lease.heartbeat_s):
+                self._beat_once(link)
+
+    def _beat_once(self, link: ServiceLink) -> None:
+        try:
+            link.heartbeat(self._lease.job_id, self._lease.token)
+        except LeaseSuperseded:
+            self.is_superseded = True
+            self.give_up.set()
+        except (ServiceAway, ServiceRefused) as error:
+            # Measuring goes on: the result counts unless someone else got a newer token.
+            log.warning("job %s: no heartbeat: %s", self._lease.job_id, error)
+
+    def _pass_on_stop(self) -> None:
+        while not self._is_over.is_set():
+            if self._stop.wait(0.1):
+                self.give_up.set()
+                return

@@ -1,0 +1,166 @@
+"""`loopfront agent`: measure on this machine and on those it reaches, add one, find out what is wrong with one."""
+
+import getpass
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from service.commands.listing import listing
+from service.errors import BadInput
+
+if TYPE_CHECKING:
+    from devices.agent_config import HostEntry
+    from devices.station import Station
+
+app = typer.Typer(
+    invoke_without_command=True, help="Measure on this machine and on those it reaches over SSH."
+)
+
+KEY_NAMES = ("id_ed25519", "id_ecdsa", "id_rsa")
+LARGEST_PORT = 65535
+
+FolderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--folder", help="For runner, weight pools and results. [default: ~/.local/share/loopfront-agent]"
+    ),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="The machines to reach. [default: ~/.config/loopfront/agent.toml]"),
+]
+
+
+@app.callback()
+def run(
+    context: typer.Context,
+    server: Annotated[
+        str | None, typer.Option("--server", help="Address of the service, such as http://127.0.0.1:8765.")
+    ] = None,
+    name: Annotated[str, typer.Option("--name", help="Name of this machine. [default: its host name]")] = "",
+    folder: FolderOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Register this machine and every one of agent.toml, and measure until Ctrl-C."""
+    if context.invoked_subcommand is not None:
+        return
+    if server is None:
+        raise BadInput("is missing", field="--server", hint="give the address that `loopfront up` printed")
+    from devices.agent import main  # noqa: PLC0415 - of no use to other commands
+
+    arguments = ["--server", server, "--folder", str(folder or _usual_folder()), "--name", name]
+    path = config or _usual_config()
+    if config is not None or path.exists():
+        arguments += ["--config", str(path)]
+    raise typer.Exit(main(arguments))
+
+
+@app.command("add-ssh")
+def add_ssh(
+    address: Annotated[str, typer.Argument(help="user@host, or user@host:port.")],
+    name: Annotated[str | None, typer.Option("--name", help="Its name. [default: the host]")] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", help="Your private key. [default: ~/.ssh/id_ed25519]")
+    ] = None,
+    device_folder: Annotated[
+        str | None,
+        typer.Option("--device-folder", help="Where files go there. [default: ~/.cache/loopfront]"),
+    ] = None,
+    folder: FolderOption = None,
+    config: ConfigOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Pin the host key without asking.")] = False,
+) -> None:
+    """Show a host's key, pin it, check that everything needed is there, and add it to agent.toml."""
+    from devices.agent_config import HostEntry, add_entry, read_agent_config  # noqa: PLC0415
+    from devices.errors import DeviceError  # noqa: PLC0415
+    from devices.readiness import Thresholds  # noqa: PLC0415
+    from devices.ssh import SshHost, offered_host_key  # noqa: PLC0415
+    from devices.station import ssh_station  # noqa: PLC0415
+
+    user, host, port = _parted(address)
+    path = config or _usual_config()
+    try:
+        known = read_agent_config(path) if path.exists() else ()
+        if any(entry.name == (name or host) for entry in known):
+            raise BadInput(
+                f"{name or host!r} is in {path} already", field="--name", hint="give another, or edit it"
+            )
+        shown = offered_host_key(host, port)
+        typer.echo(
+            f"{host} shows the host key\n  {shown}\nCompare it with `ssh-keygen -lf` of its public key there."
+        )
+        if not yes and not typer.confirm("Is it this machine's?"):
+            raise BadInput("not added", field=address, hint="nothing was written")
+        entry = HostEntry(name or host, SshHost(host, user, key or _usual_key(), shown, port), device_folder)
+        trouble = _report([ssh_station(entry, folder or _usual_folder(), Thresholds())])
+        if not trouble:
+            add_entry(path, entry)
+    except DeviceError as error:
+        raise BadInput(str(error), field=address, hint="nothing was written") from None
+    if trouble:
+        raise BadInput("not added, for the reason above", field=address, hint="mend it and add it again")
+    typer.echo(f"added to {path}; `loopfront agent --server ...` measures on it from its next start")
+
+
+@app.command()
+def doctor(folder: FolderOption = None, config: ConfigOption = None) -> None:
+    """Try this machine and every one of agent.toml from end to end, and say what is wrong."""
+    from devices.agent_config import read_agent_config  # noqa: PLC0415
+    from devices.errors import DeviceError  # noqa: PLC0415
+    from devices.readiness import Thresholds  # noqa: PLC0415
+    from devices.station import local_station, ssh_station  # noqa: PLC0415
+
+    path, place = config or _usual_config(), folder or _usual_folder()
+    try:
+        entries: tuple[HostEntry, ...] = (
+            read_agent_config(path) if config is not None or path.exists() else ()
+        )
+    except DeviceError as error:
+        raise BadInput(str(error)) from None
+    stations = [local_station("this machine", place, Thresholds(), {})]
+    stations += [ssh_station(entry, place, Thresholds()) for entry in entries]
+    if _report(stations):
+        raise typer.Exit(1)
+
+
+def _report(stations: "list[Station]") -> bool:
+    """Examine devices and print what was found; tell whether any can't be measured."""
+    from devices.doctor import examine  # noqa: PLC0415
+
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # what goes wrong is told in the table
+    found = [examine(station) for station in stations]
+    table = listing("device", "kind", "state", "")
+    for each in found:
+        state = "can't be measured" if each.trouble else "must wait" if each.obstacles else "ready"
+        table.add_row(each.name, each.kind, state, each.trouble or "; ".join(each.obstacles) or each.facts)
+    Console().print(table)
+    return any(each.trouble for each in found)
+
+
+def _parted(address: str) -> tuple[str, str, int]:
+    user, at, rest = address.rpartition("@")
+    host, colon, port = rest.partition(":")
+    if not host or (at and not user) or (colon and not (port.isdecimal() and 0 < int(port) <= LARGEST_PORT)):
+        raise BadInput("can't be an address", field=address, hint="write user@host or user@host:22")
+    return user or getpass.getuser(), host, int(port) if colon else 22
+
+
+def _usual_key() -> Path:
+    folder = Path.home() / ".ssh"
+    found = next((folder / name for name in KEY_NAMES if (folder / name).exists()), None)
+    if found is None:
+        raise BadInput(
+            "there is no key", field=str(folder), hint="make one with ssh-keygen, or name one with --key"
+        )
+    return found
+
+
+def _usual_folder() -> Path:
+    return Path.home() / ".local" / "share" / "loopfront-agent"
+
+
+def _usual_config() -> Path:
+    return Path.home() / ".config" / "loopfront" / "agent.toml"

@@ -1,0 +1,135 @@
+"""What can happen to a machine on the other end of an SSH connection, with a real sshd."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from devices.connection import Ending, Limits
+from devices.errors import ConnectionFault, HostKeyChanged
+from devices.ssh import SshConnection, offered_host_key
+from tests.devices.sshd import Sshd, a_running_sshd
+from tests.devices.test_connection import assert_gone
+
+PLENTY = Limits(deadline_s=30.0, silence_s=30.0)
+BEATING = "echo $$ > {pid}; for i in $(seq 300); do echo beat; sleep 0.1; done"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Sshd]:
+    with a_running_sshd(tmp_path / "sshd") as running:
+        yield running
+
+
+@pytest.fixture
+def connection(server: Sshd) -> Iterator[SshConnection]:
+    made = SshConnection(server.host)
+    yield made
+    made.close()
+
+
+def after(seconds: float, call: object) -> None:
+    threading.Timer(seconds, call).start()  # type: ignore[arg-type]
+
+
+def test_a_host_key_is_pinned_with_its_kind(server: Sshd) -> None:
+    kind, _, fingerprint = offered_host_key("127.0.0.1", server.port).partition(" ")
+    assert kind == "ssh-ed25519"
+    assert fingerprint.startswith("SHA256:")
+    assert len(fingerprint) == 50
+
+
+def test_a_changed_host_key_is_refused_and_explained(server: Sshd) -> None:
+    host = server.host
+    server.stop()
+    server.make_host_key()
+    server.start()
+    with pytest.raises(HostKeyChanged, match=r"shows the host key .* pinned is .* loopfront agent add-ssh"):
+        SshConnection(host).run(["true"], PLENTY, threading.Event())
+
+
+def test_a_key_that_is_not_accepted_is_named(server: Sshd, tmp_path: Path) -> None:
+    with a_running_sshd(tmp_path / "other") as other:
+        host = replace(server.host, key_path=other.user_key)
+        with pytest.raises(ConnectionFault, match=r"does not accept the key .*user_key; add its public half"):
+            SshConnection(host).run(["true"], PLENTY, threading.Event())
+    with pytest.raises(ConnectionFault, match="missing cannot be used"):
+        SshConnection(replace(host, key_path=tmp_path / "missing")).run(["true"], PLENTY, threading.Event())
+
+
+def test_a_host_that_is_away_is_a_fault_that_names_it(server: Sshd) -> None:
+    host = server.host
+    server.stop()
+    with pytest.raises(ConnectionFault, match=rf"127\.0\.0\.1:{server.port} does not answer"):
+        SshConnection(host).run(["true"], PLENTY, threading.Event())
+
+
+def test_a_connection_that_is_cut_in_mid_command_never_looks_like_its_end(
+    server: Sshd, connection: SshConnection, tmp_path: Path
+) -> None:
+    pid = tmp_path / "pid"
+    after(1.0, server.drop)
+    with pytest.raises(ConnectionFault, match="was lost while sh ran"):
+        connection.run(["sh", "-c", BEATING.format(pid=pid)], PLENTY, threading.Event())
+    assert_gone(int(pid.read_text()))
+
+
+def test_a_lost_connection_is_made_anew(server: Sshd, connection: SshConnection) -> None:
+    assert connection.run(["echo", "1"], PLENTY, threading.Event()).lines == ("1",)
+    server.drop()
+    deadline_s = time.monotonic() + 10
+    while True:
+        try:
+            assert connection.run(["echo", "2"], PLENTY, threading.Event()).lines == ("2",)
+            return
+        except ConnectionFault:  # until the transport has noticed
+            assert time.monotonic() < deadline_s
+
+
+def test_a_peer_that_is_silent_but_still_acknowledges_is_noticed_by_its_missing_heartbeat(
+    server: Sshd, connection: SshConnection, tmp_path: Path
+) -> None:
+    limits, started_s = Limits(deadline_s=60.0, silence_s=2.0), time.monotonic()
+    command = ["sh", "-c", BEATING.format(pid=tmp_path / "pid")]
+    connection.run(["true"], PLENTY, threading.Event())
+    with server.frozen(), pytest.raises(ConnectionFault, match="was lost"):
+        connection.run(command, limits, threading.Event())
+    assert time.monotonic() - started_s < 40
+
+
+def test_a_server_at_its_maxsessions_is_waited_for_and_then_named(tmp_path: Path) -> None:
+    with a_running_sshd(tmp_path / "sshd", max_sessions=1) as server:
+        connection, stop = SshConnection(server.host), threading.Event()
+        connection.run(["true"], PLENTY, stop)
+
+        def run_long() -> None:
+            with contextlib.suppress(ConnectionFault):
+                connection.run(["sleep", "60"], PLENTY, stop)
+
+        long_run = threading.Thread(target=run_long)
+        long_run.start()
+        time.sleep(0.5)
+        with pytest.raises(ConnectionFault, match="refuses another session"):
+            connection.run(["true"], PLENTY, threading.Event())
+        connection.close()
+        long_run.join()
+
+
+def test_a_command_that_a_signal_ends_has_its_negative_status(connection: SshConnection) -> None:
+    result = connection.run(["sh", "-c", "kill -9 $$"], PLENTY, threading.Event())
+    assert (result.ending, result.status) == (Ending.EXITED, -9)
+
+
+def test_a_large_file_arrives_whole(connection: SshConnection, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 100_000  # 25.6 MB, as a runtime library
+    connection.push(content, str(tmp_path / "library.so"))
+    assert (tmp_path / "library.so").read_bytes() == content
+
+
+def test_a_full_disk_is_told_and_nothing_is_left(connection: SshConnection) -> None:
+    with pytest.raises(ConnectionFault, match="cannot be written"):
+        connection.push(b"x" * 1000, "/dev/full/graph.onnx")
