@@ -13,10 +13,12 @@ from service.data_folder import find_running
 COMMAND = [sys.executable, "-m", "service.cli"]
 
 
-def loopfront(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+def loopfront(
+    *arguments: str, timeout_s: float = 90, **environment: str
+) -> "subprocess.CompletedProcess[str]":
     env = {**os.environ, **environment}
     return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=90, env=env, check=False
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=timeout_s, env=env, check=False
     )
 
 

@@ -1,12 +1,15 @@
 """`loopfront agent` as a lab's owner types it, with a real sshd."""
 
 import getpass
+import json
 import stat
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import loopfront, one_line
+from command_line import COMMAND, loopfront, one_line, port_of, up
 
 from devices.agent_config import read_agent_config
 from tests.devices.sshd import Sshd, a_running_sshd
@@ -86,3 +89,24 @@ def test_a_mistake_is_one_line(arguments: tuple[str, ...], words: str, tmp_path:
     done = loopfront(*arguments, HOME=str(tmp_path))
     assert done.returncode == 2
     assert words in one_line(done.stderr)
+
+
+@pytest.mark.slow
+def test_a_machine_that_was_added_is_measured_by_its_name(server: Sshd, tmp_path: Path) -> None:
+    assert loopfront(*add(server, tmp_path, "--yes")).returncode == 0
+    data_folder = tmp_path / "service"
+    with up(data_folder):
+        url = f"http://127.0.0.1:{port_of(data_folder)}"
+        agent = subprocess.Popen([*COMMAND, "agent", "--server", url, *places(tmp_path)])
+        try:
+            size = ("--parameters", "12M", "--vocabulary", "4096")
+            wanted = ("arch", "measure", "CCACCA", *size, "--device", "desk", "--url", url, "--json")
+            deadline_s = time.monotonic() + 60
+            while "desk" not in loopfront("device", "list", "--url", url, "--json").stdout:
+                assert time.monotonic() < deadline_s
+            done = loopfront(*wanted, timeout_s=250)  # it calibrates the machine first
+        finally:
+            agent.terminate()
+            assert agent.wait(timeout=20) == 0
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["state"] == "done"
