@@ -13,7 +13,7 @@ from operators.huggingface.families import read_config
 from operators.model import fresh_model
 from operators.precision import Precision
 from service.errors import BadInput
-from service.known_layouts import NamedArchitecture, from_document, require_size
+from service.known_layouts import NamedArchitecture, read_document, require_size
 
 LARGEST_FILE_BYTES = 4 * 1024**2
 LARGEST_SEED = 2**63 - 1
@@ -26,15 +26,13 @@ def read_architecture(path: Path) -> NamedArchitecture:
     """Read a Hugging Face config or an architecture's own document; BadInput names the key and its value."""
     document = _read_json(path)
     if "model_type" not in document:
-        return NamedArchitecture(path.stem, from_document(document, str(path)).architecture)
+        return NamedArchitecture(path.stem, read_document(document, str(path)).architecture)
     try:
-        found = NamedArchitecture(path.stem, read_config(document))
+        return NamedArchitecture(path.stem, read_config(document))
     except ConfigError as error:
         raise BadInput(
             f"{_shown(error.value)} can't be used", field=f"{path}: {error.field}", hint=error.way_out
         ) from None
-    require_size(found.architecture, str(path))
-    return found
 
 
 def write_document(found: NamedArchitecture, path: Path) -> None:
@@ -86,6 +84,7 @@ class ExportForm:
 
 def export(found: NamedArchitecture, wanted: ExportForm, folder: Path) -> str:
     """Write an architecture to a new folder, read it back, and say what it is; BadInput where that can't be."""
+    require_size(found.architecture, found.label)
     try:
         if wanted.form == "onnx":
             precision = wanted.precision

@@ -1,6 +1,7 @@
 """Find the architecture that a user names: a reference model, a layout string, or a whole document."""
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -60,9 +61,19 @@ def from_document(
     document: Mapping[str, Any], place: str, precision: Precision = DEFAULT_PRECISION
 ) -> NamedArchitecture:
     """Read a whole architecture as `Architecture.to_dict` writes it; refuse one that can't be run at `precision`."""
+    return read_document(document, place, precision, LARGEST_PARAMETERS)
+
+
+def read_document(
+    document: Mapping[str, Any],
+    place: str,
+    precision: Precision = DEFAULT_PRECISION,
+    largest: float = math.inf,
+) -> NamedArchitecture:
+    """Read a whole architecture of at most `largest` parameters; refuse one that can't be lowered at `precision`."""
     try:
         architecture = architecture_from_dict(document)
-        require_size(architecture, place)
+        require_size(architecture, place, largest)
         lower(architecture, max([1, *_windows(architecture)]), precision)
     except (OperatorError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise BadInput("this isn't an architecture that can be run", field=place, hint=str(error)) from None
@@ -115,13 +126,11 @@ def _windows(architecture: Architecture) -> list[int]:
     return [mixer.window for mixer in mixers if isinstance(mixer, SlidingWindowAttention)]
 
 
-def require_size(architecture: Architecture, place: str) -> None:
-    """Refuse an architecture that is too large to be measured."""
+def require_size(architecture: Architecture, place: str, largest: float = LARGEST_PARAMETERS) -> None:
+    """Refuse an architecture that is too large, by default to be measured."""
     total = parameters(architecture).total
-    if total > LARGEST_PARAMETERS:
-        raise BadInput(
-            f"{total} parameters", field=place, hint=f"at most {LARGEST_PARAMETERS} can be measured"
-        )
+    if total > largest:
+        raise BadInput(f"{total} parameters", field=place, hint=f"at most {largest:.0f} can be measured")
 
 
 @dataclass(frozen=True)

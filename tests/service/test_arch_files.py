@@ -45,7 +45,6 @@ def test_a_config_is_shown_and_kept_as_a_document_that_every_command_reads(tmp_p
             '{"model_type": "qwen3", "num_hidden_layers": 1000000000}',
             "num_hidden_layers: 1000000000 can't be used",
         ),
-        ('{"model_type": "qwen3"}', "12049461248 parameters; at most 4000000000 can be measured"),
         ("{", "isn't JSON"),
         ("\\ud800", "isn't JSON"),
     ],
@@ -56,6 +55,16 @@ def test_a_corrupt_config_is_one_line_and_exit_code_2(text: str, words: str, tmp
     done = loopfront("arch", "import", str(path))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert words in done.stderr
+
+
+def test_a_model_that_is_too_large_to_measure_is_shown_and_not_exported(tmp_path: Path) -> None:
+    config, document = tmp_path / "config.json", str(tmp_path / "large.json")
+    config.write_text('{"model_type": "qwen3"}')
+    assert loopfront("arch", "import", str(config), "--out", document).returncode == 0
+    assert "12049.46 M" in loopfront("arch", "show", document).stdout
+    done = loopfront("arch", "export", document, "--out", str(tmp_path / "out"))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "12049461248 parameters; at most 4000000000" in done.stderr
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
