@@ -1,4 +1,4 @@
-"""Tries a device from end to end, and says in words what is wrong and what to do."""
+"""Reaches a device, runs the runner on it, and says in words what is wrong and what to do."""
 
 import posixpath
 import secrets

@@ -107,7 +107,7 @@ def add_ssh(
 
 @app.command()
 def doctor(folder: FolderOption = None, config: ConfigOption = None) -> None:
-    """Try this machine and every one of agent.toml from end to end, and say what is wrong."""
+    """Reach this machine and every one of agent.toml, run the runner there, and say what is wrong."""
     from devices.agent_config import read_agent_config  # noqa: PLC0415
     from devices.errors import DeviceError  # noqa: PLC0415
     from devices.readiness import Thresholds  # noqa: PLC0415
