@@ -33,6 +33,11 @@ class Bench:
     thresholds: Thresholds = field(default_factory=Thresholds)
     silence_s: float = 10.0
 
+    @property
+    def runner_command(self) -> tuple[str, ...]:
+        """The words that start the runner; the path of its plan follows them."""
+        return (str(self.runner.path),)
+
     def description(self) -> dict[str, Any]:
         """Return the device's facts, with the runtime and the runner that its numbers depend on."""
         runtime = f"{self.library.name} {self.library.version} {self.library.sha256[:12]}"

@@ -67,7 +67,7 @@ def _trouble_of_the_runner(opened: OpenStation) -> str:
     plan_path = posixpath.join(folder, "plan.txt")  # not that of a measurement, which may be under way
     bench.connection.push(plan.encode(), plan_path)
     judged = judge_run(
-        bench.connection.run([str(bench.runner.path), plan_path], _LIMITS, threading.Event()), nonce, False
+        bench.connection.run([*bench.runner_command, plan_path], _LIMITS, threading.Event()), nonce, False
     )
     bench.connection.remove(folder)
     return "" if isinstance(judged, ProvenRun) else f"the runner fails: {judged.reason}"

@@ -269,7 +269,7 @@ class _Measurement:
         connection, plan_path = self._bench.connection, self._bench.folder.plan_path
         connection.push(plan_text(nonce).encode(), plan_path)
         limits = Limits(self._plan.protocol.deadline_s + GRACE_S, self._bench.silence_s)
-        result = connection.run(command([str(self._bench.runner.path), plan_path]), limits, self._stop)
+        result = connection.run(command([*self._bench.runner_command, plan_path]), limits, self._stop)
         was_killed_for_memory = result.status == -9 and self._kernel_killed_for_memory()
         judged = judge_run(result, nonce, was_killed_for_memory)
         if not isinstance(judged, ProvenRun):
