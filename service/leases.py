@@ -12,7 +12,7 @@ MAXIMUM_EXPIRIES = 10
 RETRY_DELAYS_S = (5.0, 30.0)
 
 CANDIDATE_FAULTS = frozenset({"out_of_memory", "unsupported", "timed_out"})
-FINAL_KINDS = CANDIDATE_FAULTS | {"measured", "wrong_output"}
+FINAL_KINDS = CANDIDATE_FAULTS | {"measured", "bandwidth_measured", "wrong_output"}
 RETRIED_KINDS = frozenset({"not_ready", "throttled", "runner_fault", "device_lost"})
 
 DEVICE_TROUBLE = frozenset({"not_ready", "throttled", "device_lost"})

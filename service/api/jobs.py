@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path
 
+from devices.bandwidth_plan import BandwidthPlan
 from devices.errors import DeviceError
-from devices.outcome import outcome_from_dict
+from devices.outcome import BandwidthMeasured, Measured, outcome_from_dict
 from service.api.dependencies import ServiceParts, require_protocol
 from service.api.schemas import AttemptOut, Heartbeat, JobLog, JobResult, LeaseExtended, Release, Stored
 from service.errors import BadInput, ResultRefused
@@ -37,6 +38,7 @@ def result(job_id: JobId, given: JobResult, parts: ServiceParts) -> Stored:
     _require_readable(given.outcome)
     try:
         with parts.database.write() as session:
+            _require_answer(Jobs(session).get(job_id).plan, given.outcome)
             Jobs(session).report(job_id, given.token, given.outcome)
     except ResultRefused as refusal:
         _keep_evidence(parts, job_id, given, refusal.code)
@@ -87,3 +89,14 @@ def _require_readable(outcome: dict[str, Any]) -> None:
             field="outcome",
             hint="install the service's version on the agent's host: pip install --upgrade loopfront",
         ) from None
+
+
+def _require_answer(plan: dict[str, Any], outcome: dict[str, Any]) -> None:
+    """Refuse numbers of another kind than the job asked for."""
+    expected = BandwidthMeasured.kind if plan.get("kind") == BandwidthPlan.kind else Measured.kind
+    if outcome["kind"] in {Measured.kind, BandwidthMeasured.kind} - {expected}:
+        raise BadInput(
+            f"{outcome['kind']!r} doesn't answer this job, which asks for {expected!r}",
+            field="outcome.kind",
+            hint="report what was measured under the job that asked for it",
+        )
