@@ -11,6 +11,8 @@ from devices.strict_reading import read, write
 
 POOL_ALIGNMENT_BYTES = 4096
 
+Profile = Literal["as-shipped", "lab"]
+
 
 def _require(condition: bool, message: str) -> None:
     if not condition:
@@ -131,23 +133,34 @@ class ModelFiles:
 
 @dataclass(frozen=True)
 class Workload:
-    """How a model is used; a decode step happens `context_tokens` deep."""
+    """How a model is used; a decode step happens `context_tokens` deep, and at each of `deeper_contexts` as well."""
 
     prompt_tokens: int
     context_tokens: int
     generate_tokens: int
     batch: int = 1
     threads: int = 1
+    deeper_contexts: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("prompt_tokens", "generate_tokens", "batch", "threads"):
             _require(getattr(self, name) > 0, f"workload.{name}: must be positive, got {getattr(self, name)}")
         _require(self.context_tokens >= 0, f"workload.context_tokens: is negative: {self.context_tokens}")
+        depths = (self.context_tokens, *self.deeper_contexts)
+        _require(
+            list(depths) == sorted(set(depths)),
+            f"workload.deeper_contexts: {list(self.deeper_contexts)} must rise from {self.context_tokens} on",
+        )
+
+    @property
+    def contexts(self) -> tuple[int, ...]:
+        """Every depth of a decode step, the shallowest first."""
+        return (self.context_tokens, *self.deeper_contexts)
 
     @property
     def longest_context(self) -> int:
         """Tokens that the states must hold: the deepest decode step's, or the prompt's and one step's behind it."""
-        return max(self.context_tokens + self.generate_tokens, self.prompt_tokens + 1)
+        return max(self.contexts[-1] + self.generate_tokens, self.prompt_tokens + 1)
 
 
 @dataclass(frozen=True)
@@ -185,10 +198,11 @@ class Protocol:
     interval of both paired medians is at most `half_width_target`, or `maximum_processes` is reached; those
     that are added time only the phase that needs it. Decode differs more between processes and costs less than
     prefill: processes that time decode alone make up the number to `decode_processes`, before any are added.
-    `deadline_s` bounds each process by itself.
+    `deadline_s` bounds each process by itself. Of the two profiles `lab` keeps the runner to the fastest cores and asks
+    for their highest clock. At each of the workload's deeper contexts `deeper_blocks` blocks are timed.
     """
 
-    profile: Literal["as-shipped"]
+    profile: Profile
     minimum_processes: int
     maximum_processes: int
     blocks: int
@@ -198,9 +212,16 @@ class Protocol:
     deadline_s: float
     memory_limit_bytes: int | None
     decode_processes: int = 0
+    deeper_blocks: int = 8
 
     def __post_init__(self) -> None:
-        for name in ("minimum_processes", "blocks", "decode_steps_per_block", "prefills_per_process"):
+        for name in (
+            "minimum_processes",
+            "blocks",
+            "decode_steps_per_block",
+            "prefills_per_process",
+            "deeper_blocks",
+        ):
             _require(getattr(self, name) > 0, f"protocol.{name}: must be positive, got {getattr(self, name)}")
         _require(
             self.maximum_processes >= self.minimum_processes,

@@ -11,14 +11,12 @@ from operators.mixer_stacks import mixers_of_width, stack_of
 from operators.precision import Precision
 from operators.references import reference
 from service.store.profiles import BANDWIDTH, MIXER, SHAPE, EntryDraft
+from service.workloads import workload_of
 
 DEFAULT_SHAPES = ("lfm2-350m", "gemma-3-270m", "qwen3-0.6b", "qwen3.5-0.8b")
 DEFAULT_CONTEXTS = (512, 4096, 32768)
 GENERATE_TOKENS = 64
 PRECISION = Precision()
-DECODE_ONLY_PROMPT_TOKENS = 32
-"""The prompt of a measurement that is there for its depth."""
-
 COPIES = ((2, 6), (1, 3), (1, 2))
 """Few and many copies of a mixer, the first that fits. What lies between them is the mixer's cost four times over."""
 SHARE_OF_MEMORY = 0.2
@@ -61,7 +59,10 @@ def entries_of(
     return [
         (_bandwidth(scope, facts), None),
         *_mixer_entries(scope, facts),
-        *((_candidate(SHAPE, name, 1, shape, _whole(scope)), shape) for name, shape in by_size),
+        *(
+            (_candidate(SHAPE, name, 1, shape, _workload(scope, scope.contexts[:1])), shape)
+            for name, shape in by_size
+        ),
     ]
 
 
@@ -90,27 +91,15 @@ def _mixer_entries(
     scope: ProfileScope, facts: Mapping[str, Any]
 ) -> Iterator[tuple[EntryDraft, Architecture]]:
     for mixer in mixers_of_width(scope.width):
-        for workload in _workloads(scope):
-            for copies in copies_for(mixer, scope, facts):  # side by side, as they are compared
-                stack = stack_of(mixer, copies, scope.width)
-                yield _candidate(MIXER, mixer.name, copies, stack, workload), stack
+        for copies in copies_for(mixer, scope, facts):  # side by side, as they are compared
+            stack = stack_of(mixer, copies, scope.width)
+            yield _candidate(MIXER, mixer.name, copies, stack, _workload(scope, scope.contexts)), stack
 
 
-def _workloads(scope: ProfileScope) -> list[dict[str, Any]]:
-    """One measurement for the prompt and the first context, one for every deeper one."""
-    first, *deeper = scope.contexts
-    prompts = [scope.prompt_tokens, *[min(DECODE_ONLY_PROMPT_TOKENS, scope.prompt_tokens)] * len(deeper)]
-    return [_workload(scope, *each) for each in zip(prompts, (first, *deeper), strict=True)]
-
-
-def _whole(scope: ProfileScope) -> dict[str, Any]:
-    return _workload(scope, scope.prompt_tokens, scope.contexts[0])
-
-
-def _workload(scope: ProfileScope, prompt_tokens: int, context_tokens: int) -> dict[str, Any]:
+def _workload(scope: ProfileScope, contexts: tuple[int, ...]) -> dict[str, Any]:
     return {
-        "prompt_tokens": prompt_tokens,
-        "context_tokens": context_tokens,
+        "prompt_tokens": scope.prompt_tokens,
+        "context_tokens": list(contexts) if len(contexts) > 1 else contexts[0],
         "generate_tokens": GENERATE_TOKENS,
         "batch": 1,
         "threads": scope.threads,
@@ -130,8 +119,10 @@ def _effort(architecture: Architecture, workload: dict[str, Any]) -> float:
 
     Only its ratio to the others matters: it says how much of the way is behind.
     """
+    at_contexts = workload_of(workload).contexts
     prefills = 13 * prefill_flops(architecture, workload["prompt_tokens"]) / 60e9
-    return 12.0 + prefills + 450 * decode_bytes(architecture, PRECISION, workload["context_tokens"]) / 10e9
+    moved = sum(decode_bytes(architecture, PRECISION, context_tokens) for context_tokens in at_contexts)
+    return 12.0 + prefills + 300 * moved / 10e9
 
 
 def _bandwidth(scope: ProfileScope, facts: Mapping[str, Any]) -> EntryDraft:
