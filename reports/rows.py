@@ -241,13 +241,14 @@ class StudySummaryRow:
 
 @dataclass(frozen=True)
 class DeviceSummaryRow:
-    """One line of the list of devices."""
+    """One line of the list of devices; `profile_href` leads to its profile, "" where there is none."""
 
     name: str
     state: str
     kind: str
     agent: str
     facts: Mapping[str, str] = field(default_factory=dict)
+    profile_href: str = ""
 
 
 @dataclass(frozen=True)

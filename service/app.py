@@ -7,7 +7,19 @@ from fastapi import APIRouter, FastAPI
 from fastapi.staticfiles import StaticFiles
 
 import reports
-from service.api import agents, blobs, devices, health, jobs, measurements, pages, problems, studies, trials
+from service.api import (
+    agents,
+    blobs,
+    devices,
+    health,
+    jobs,
+    measurements,
+    pages,
+    problems,
+    profiles,
+    studies,
+    trials,
+)
 from service.api.limits import KnownHostOnly, LimitedBody
 from service.parts import Parts
 from service.version import VERSION
@@ -19,6 +31,7 @@ ROUTERS: Sequence[APIRouter] = (
     trials.router,
     measurements.router,
     devices.router,
+    profiles.router,
     agents.router,
     jobs.router,
     blobs.router,

@@ -1,17 +1,22 @@
 """The pages for people: the list of studies, a study's live page, a trial with everything behind it."""
 
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Path
 from fastapi.responses import HTMLResponse
 from sqlalchemy.orm import Session
 
 from reports.pages import render_index, render_study_page, render_trial_page
+from reports.profile_page import render_profile_page
 from reports.rows import DeviceSummaryRow, PageUrls, StudySummaryRow, TrialDetail
 from service.api.dependencies import ServiceParts
 from service.api.devices import list_devices
+from service.api.profiles import newest_profile, profile_page
 from service.api.schemas import DeviceOut
 from service.errors import NotFound
+from service.profile_report import profile_report
+from service.store.profiles import Profiles
 from service.store.rows import StudyRow
 from service.store.studies import Studies
 from service.study_progress import progress_of
@@ -19,6 +24,7 @@ from service.study_report import study_report
 from service.study_rows import read_rows
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+DeviceKey = Annotated[str, Path(max_length=200)]
 StudyKey = Annotated[str, Path(max_length=100)]
 
 
@@ -27,8 +33,20 @@ def index(parts: ServiceParts) -> HTMLResponse:
     """Show every study and every device."""
     with parts.database.read() as session:
         studies = tuple(_study_line(session, row) for row in Studies(session).all())
-    devices = tuple(_device_line(each) for each in list_devices(parts))
+        profiled = Profiles(session).devices_with_one()
+    devices = tuple(_device_line(each, each.id in profiled) for each in list_devices(parts))
     return HTMLResponse(render_index(studies, devices, PageUrls(page="/"), parts.trouble))
+
+
+@router.get("/devices/{name}/profile")
+def device_profile_page(name: DeviceKey, parts: ServiceParts) -> HTMLResponse:
+    """Show a device's newest profile as it is now; the page refreshes itself while it is measured."""
+    with parts.database.read() as session:
+        row = newest_profile(session, name)
+        report = profile_report(session, parts.measured, row)
+    api = f"/api/v1/profiles/{row.id}"
+    urls = PageUrls(page=quote(profile_page(report.device)), report_html=f"{api}/page.html", report_json=api)
+    return HTMLResponse(render_profile_page(report, urls))
 
 
 @router.get("/studies/{name}")
@@ -74,7 +92,8 @@ def _study_line(session: Session, row: StudyRow) -> StudySummaryRow:
     )
 
 
-def _device_line(device: DeviceOut) -> DeviceSummaryRow:
+def _device_line(device: DeviceOut, has_profile: bool) -> DeviceSummaryRow:
     facts = {name: str(device.facts[name]) for name in ("processor", "cores") if device.facts.get(name)}
     state = "online" if device.online else "away"
-    return DeviceSummaryRow(name=device.name, state=state, kind=device.kind, agent=device.agent, facts=facts)
+    href = quote(profile_page(device.name)) if has_profile else ""
+    return DeviceSummaryRow(device.name, state, device.kind, device.agent, facts, href)

@@ -4,10 +4,13 @@ import typer
 from rich.console import Console
 
 from service.client import Client
+from service.commands.device_profile import profile
 from service.commands.listing import listing
 from service.commands.options import DataFolderOption, JsonOption, UrlOption, service_url
 
 app = typer.Typer(no_args_is_help=True, help="Devices that agents registered.")
+
+app.command("profile")(profile)
 
 
 @app.command("list")
