@@ -31,9 +31,16 @@ def profile_view(report: ProfileReport) -> RenderableType:
     """The whole profile: bandwidth, mixers, shapes, what it says, and how it was made."""
     parts: list[RenderableType] = [_head(report)]
     if report.mixers:
-        parts += [_mixer_table(report), *_mixer_bars(report)]
+        title = f"One mixer at width {report.width}: as many short convs as it costs, and its ms per layer"
+        parts += [Text(f"\n{title}", "italic"), _mixer_table(report), *_mixer_bars(report)]
     if report.shapes:
-        parts += [_shape_table(report), *_shape_bars(report)]
+        title = f"Known shapes: prefill of {report.prompt_tokens}, decode at {report.contexts[0]}"
+        parts += [
+            Text(f"\n{title}", "italic"),
+            _shape_table(report),
+            *_failures(report),
+            *_shape_bars(report),
+        ]
     parts += [Text(f"\n{text}") for text in findings(report)]
     parts += [Text(f"\n{text}", "dim") for text in notes(report)]
     return Group(*parts)
@@ -59,9 +66,7 @@ def _head(report: ProfileReport) -> Text:
 
 
 def _mixer_table(report: ProfileReport) -> Table:
-    table = _table(
-        f"\nOne mixer at width {report.width}, as many short convs as it costs; below: ms per layer"
-    )
+    table = _table()
     table.add_column("Mixer")
     for cost in report.mixers[0].costs:
         table.add_column(place_title(cost).replace(" of ", "\n").replace(" at ", "\n"), justify="right")
@@ -78,9 +83,7 @@ def _mixer_name(row: MixerCostRow) -> Text:
 def _cost(cost: CostRow) -> Text:
     if cost.milliseconds is None:
         return Text(missing(cost.outcome), "dim" if not cost.outcome else "red")
-    exact = cost.ratio is not None and not spread(cost.ratio)
-    head = ("1" if exact else times(cost)) if cost.ratio else missing(cost.outcome)
-    text = Text(head, "bold" if cost.ratio else "yellow")
+    text = Text(times(cost) or missing(cost.outcome), "bold" if cost.ratio else "yellow")
     text.append(f" {spread(cost.ratio)}" if spread(cost.ratio) else "", style="not bold dim")
     return text.append(f"\n{short_number(cost.milliseconds.value)}", style="not bold dim")
 
@@ -119,7 +122,7 @@ def _bar(share: float, colour: str, columns: int = BAR_COLUMNS) -> Text:
 
 
 def _shape_table(report: ProfileReport) -> Table:
-    table = _table(f"\nKnown shapes: prefill of {report.prompt_tokens}, decode at {report.contexts[0]}")
+    table = _table()
     table.add_column("Shape")
     for heading in (
         "Parameters",
@@ -154,6 +157,14 @@ def _share(row: ShapeRow) -> Text:
     return Text(f"{text} !", "bold red") if row.bandwidth_share.value > 1 else Text(text)
 
 
+def _failures(report: ProfileReport) -> Iterable[RenderableType]:
+    """Why numbers are missing, each reason once and whole."""
+    for entry in report.entries:
+        if entry.state == "failed":
+            why = Text.assemble((entry.label, "bold"), ": ", (missing(entry.outcome, entry.state), "red"))
+            yield why.append(f": {entry.detail}" if entry.detail else "")
+
+
 def _shape_bars(report: ProfileReport) -> Iterable[RenderableType]:
     known = [(row, row.decode_per_second.value) for row in report.shapes if row.decode_per_second]
     if not known:
@@ -169,8 +180,8 @@ def _shape_bars(report: ProfileReport) -> Iterable[RenderableType]:
     yield grid
 
 
-def _table(title: str) -> Table:
-    return Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 1, 0, 0))
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
 
 
 def progress_line(report: ProfileReport) -> Text:

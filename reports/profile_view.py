@@ -2,7 +2,7 @@
 
 from reports.number_text import percent_text, value_text
 from reports.palette import mixer_style
-from reports.profile_rows import CostRow, MixerCostRow, ProfileReport, ShapeRow
+from reports.profile_rows import CostRow, ProfileReport, ShapeRow
 from reports.rows import Cell
 
 OUTCOME_WORDS = {
@@ -37,8 +37,11 @@ def spread(cell: Cell | None) -> str:
 
 
 def times(cost: CostRow) -> str:
-    """How many short convs it is: "×3.91"."""
-    return f"×{short_number(cost.ratio.value)}" if cost.ratio else ""
+    """How many short convs it is: "×3.91", and "1" for a short conv itself."""
+    if cost.ratio is None:
+        return ""
+    is_itself = cost.ratio.low == cost.ratio.high == 1.0
+    return "1" if is_itself else f"×{short_number(cost.ratio.value)}"
 
 
 def place_title(cost: CostRow) -> str:
@@ -95,26 +98,39 @@ def notes(report: ProfileReport) -> tuple[str, ...]:
 
 
 def _dearest_mixers(report: ProfileReport) -> list[str]:
-    """Name the dearest mixer of every place, those with the same one together."""
-    dearest: dict[str, list[CostRow]] = {}
-    for index in range(len(report.contexts) + 1):
-        known = [row for row in report.mixers if row.costs[index].ratio is not None]
-        if len(known) > 1:
-            top = max(known, key=lambda row: _ratio(row, index))
-            dearest.setdefault(mixer_style(top.code).name, []).append(top.costs[index])
-    return [
-        f"{name.capitalize()} is the dearest mixer in {_listed([_told(cost) for cost in costs])}."
-        for name, costs in dearest.items()
-    ]
+    """Name the dearest mixers of every place once all are known, those that can't be told apart together."""
+    dearest: dict[tuple[str, ...], list[str]] = {}
+    for index in range(0 if report.is_running else len(report.contexts) + 1):
+        known = [
+            (row, cost, cost.ratio) for row in report.mixers if (cost := row.costs[index]).ratio is not None
+        ]
+        if len(known) < 2:
+            continue
+        _, cost, most = max(known, key=lambda each: _value(each[2]))
+        alike = tuple(mixer_style(row.code).name for row, _, ratio in known if _reaches(ratio, most))
+        dearest.setdefault(alike, []).append(_told(cost))
+    return [_dearest(names, places) for names, places in dearest.items()]
 
 
-def _ratio(row: MixerCostRow, index: int) -> float:
-    cell = row.costs[index].ratio
-    return cell.value if cell else 0.0
+def _dearest(names: tuple[str, ...], places: list[str]) -> str:
+    which = "is the dearest mixer" if len(names) == 1 else "are the dearest mixers"
+    named = _listed(list(names))
+    return f"{named[0].upper()}{named[1:]} {which} in {_listed(places)}."
+
+
+def _value(ratio: Cell | None) -> float:
+    return ratio.value if ratio else 0.0
+
+
+def _reaches(ratio: Cell | None, most: Cell | None) -> bool:
+    """Tell whether an interval reaches up to the lower end of the dearest one's."""
+    if ratio is None or most is None:
+        return False
+    return (ratio.high or ratio.value) >= (most.low or most.value)
 
 
 def _told(cost: CostRow) -> str:
-    return f"{place_title(cost)} tokens ({times(cost)} a short conv)"
+    return f"{place_title(cost)} tokens ({times(cost).removeprefix('×')} short convs)"
 
 
 def _fastest_shapes(report: ProfileReport) -> list[str]:

@@ -7,12 +7,13 @@ from typing import Any
 from operators.architecture import Architecture
 from operators.cost import decode_bytes, prefill_flops, state_bytes, weight_bytes
 from operators.mixer import Mixer
-from operators.mixer_stacks import mixers_of_width, stack_of
+from operators.mixer_stacks import WIDTH_STEP, mixers_of_width, stack_of
 from operators.precision import Precision
 from operators.references import reference
 from service.store.profiles import BANDWIDTH, MIXER, SHAPE, EntryDraft
 from service.workloads import workload_of
 
+DEFAULT_MIXERS = tuple(mixer.name for mixer in mixers_of_width(WIDTH_STEP))
 DEFAULT_SHAPES = ("lfm2-350m", "gemma-3-270m", "qwen3-0.6b", "qwen3.5-0.8b")
 DEFAULT_CONTEXTS = (512, 4096, 32768)
 GENERATE_TOKENS = 64
@@ -31,12 +32,15 @@ class ProfileScope:
     width: int = 1024
     prompt_tokens: int = 512
     contexts: tuple[int, ...] = DEFAULT_CONTEXTS
+    mixers: tuple[str, ...] = DEFAULT_MIXERS
     shapes: tuple[str, ...] = DEFAULT_SHAPES
     threads: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """Write it as plain JSON values."""
-        return {**asdict(self), "contexts": list(self.contexts), "shapes": list(self.shapes)}
+        return {
+            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
+        }
 
 
 def scope_from_dict(mapping: Mapping[str, Any]) -> ProfileScope:
@@ -45,6 +49,7 @@ def scope_from_dict(mapping: Mapping[str, Any]) -> ProfileScope:
         width=mapping["width"],
         prompt_tokens=mapping["prompt_tokens"],
         contexts=tuple(mapping["contexts"]),
+        mixers=tuple(mapping["mixers"]),
         shapes=tuple(mapping["shapes"]),
         threads=mapping["threads"],
     )
@@ -91,6 +96,8 @@ def _mixer_entries(
     scope: ProfileScope, facts: Mapping[str, Any]
 ) -> Iterator[tuple[EntryDraft, Architecture]]:
     for mixer in mixers_of_width(scope.width):
+        if mixer.name not in scope.mixers:
+            continue
         for copies in copies_for(mixer, scope, facts):  # side by side, as they are compared
             stack = stack_of(mixer, copies, scope.width)
             yield _candidate(MIXER, mixer.name, copies, stack, _workload(scope, scope.contexts)), stack

@@ -13,7 +13,7 @@ Loopfront.shortNumber = (value) => {
 };
 
 // A label has little room: two digits say what is dear.
-Loopfront.timesLabel = (value) => `×${Loopfront.number(value, value >= 9.95 ? 0 : 1)}`;
+Loopfront.timesLabel = (value) => (value === 1 ? "1" : `×${Loopfront.number(value, value >= 9.95 ? 0 : 1)}`);
 
 // Grouped bars have no place of their own on a category axis, so whiskers find theirs among the bars' siblings.
 Loopfront.whiskers = (index, count, costs, colours) => ({
@@ -84,8 +84,8 @@ Loopfront.shapePanels = (report, colours) => [
 ];
 
 Loopfront.shapeGrids = (count, wide) => (wide
-  ? [{ left: 118, width: "20%" }, { left: "33%", width: "38%" }, { left: "79%", width: "16%" }].map((each) => ({ ...each, top: 34, bottom: 8 }))
-  : [0, 1, 2].map((index) => ({ left: 104, right: 84, top: `${4 + index * 33}%`, height: "25%" })));
+  ? [{ left: 118, width: "19%" }, { left: "33%", width: "42%" }, { left: "79%", width: "20%" }].map((each) => ({ ...each, top: 34, bottom: 8 }))
+  : [0, 1, 2].map((index) => ({ left: 104, right: 8, top: `${5 + index * 33}%`, height: "25%" })));
 
 Loopfront.shapeSpeedOption = (report, width) => {
   const colours = Loopfront.colours();
@@ -102,13 +102,15 @@ Loopfront.shapeSpeedOption = (report, width) => {
     const label = (row) => (panel.of(row) === null ? "" : `{b|${Loopfront.number(panel.of(row), digits(panel.of(row)))}}${wide && panel.words ? `{s|${panel.words(row)}}` : ""}`);
     const rich = { b: { color: colours.ink, fontWeight: 650, fontSize: 12.5 }, s: { color: colours.soft, fontSize: 11.5 } };
     const outer = panel.ceiling
-      ? { ...common, z: 2, barGap: "-100%", silent: true, itemStyle: { color: panel.colour, opacity: 0.22, borderRadius: [0, 3, 3, 0] },
+      ? { ...common, z: 2, barGap: "-100%", silent: true, itemStyle: { color: echarts.color.modifyAlpha(panel.colour, 0.2), borderRadius: [0, 3, 3, 0] },
         data: rows.map((row) => Math.max(panel.ceiling(row) ?? 0, panel.of(row) ?? 0) || null) }
       : { ...common, z: 2, barGap: "-100%", silent: true, itemStyle: { color: "transparent" }, data: rows.map((row) => panel.of(row)) };
     outer.label = { show: true, position: "right", rich, formatter: (p) => label(rows[p.dataIndex]) };
     return [outer, solid];
   };
-  const most = (panel) => Math.max(1, ...rows.flatMap((row) => [panel.of(row) ?? 0, panel.ceiling?.(row) ?? 0]));
+  // Behind the longest bar there is room for its words.
+  const room = (panel) => (wide && panel.words ? 1.5 : 1.3);
+  const most = (panel) => room(panel) * Math.max(1, ...rows.flatMap((row) => [panel.of(row) ?? 0, panel.ceiling?.(row) ?? 0]));
   return {
     ...base,
     title: panels.map((panel, index) => ({ text: panel.title, left: wide ? grids[index].left : 104, top: wide ? 4 : `${index * 33}%`, padding: 0,

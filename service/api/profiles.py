@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse
 from sqlalchemy.orm import Session
 
 from operators.references import REFERENCES
+from operators.registry import MIXERS
 from reports.encoding import profile_to_dict
 from reports.profile_page import render_profile_file
 from service.api.dependencies import ServiceParts
@@ -16,7 +17,7 @@ from service.errors import BadInput, NotFound
 from service.parts import Parts
 from service.profile_lead import begin_profile, cancel_profile
 from service.profile_report import profile_report
-from service.profile_scope import ProfileScope
+from service.profile_scope import DEFAULT_MIXERS, ProfileScope
 from service.store.agents import Devices
 from service.store.profiles import Profiles
 from service.store.rows import DeviceProfileRow, DeviceRow
@@ -99,11 +100,12 @@ def profile_page(device_name: str) -> str:
 
 
 def _scope(wish: ProfileWish) -> ProfileScope:
-    unknown = next((name for name in wish.shapes if name not in REFERENCES), None)
-    if unknown is not None:
-        raise BadInput(
-            f"{unknown!r} can't be used", field="shapes", hint=f"known are {', '.join(REFERENCES)}"
-        )
+    mixers = DEFAULT_MIXERS if wish.mixers is None else wish.mixers
+    for field, given, known in (("mixers", mixers, MIXERS), ("shapes", wish.shapes, REFERENCES)):
+        unknown = next((name for name in given if name not in known), None)
+        if unknown is not None:
+            hint = f"known are {', '.join(known)}"
+            raise BadInput(f"{unknown!r} can't be used", field=field, hint=hint)
     if wish.contexts != sorted(set(wish.contexts)):
         raise BadInput(
             f"{wish.contexts} can't be used",
@@ -111,7 +113,12 @@ def _scope(wish: ProfileWish) -> ProfileScope:
             hint="list them from the shortest to the longest, each once",
         )
     return ProfileScope(
-        wish.width, wish.prompt_tokens, tuple(wish.contexts), tuple(dict.fromkeys(wish.shapes)), wish.threads
+        width=wish.width,
+        prompt_tokens=wish.prompt_tokens,
+        contexts=tuple(wish.contexts),
+        mixers=tuple(dict.fromkeys(mixers)),
+        shapes=tuple(dict.fromkeys(wish.shapes)),
+        threads=wish.threads,
     )
 
 

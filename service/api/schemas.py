@@ -323,6 +323,8 @@ class ProfileWish(Given):
     contexts: list[Annotated[int, Field(ge=256, le=65536)]] = Field(
         default=[512, 4096, 32768], min_length=1, max_length=6
     )
+    mixers: list[Annotated[str, Field(max_length=100)]] | None = Field(default=None, max_length=20)
+    """All, unless some are named; ratios need short_conv."""
     shapes: list[Annotated[str, Field(max_length=100)]] = Field(
         default=["lfm2-350m", "gemma-3-270m", "qwen3-0.6b", "qwen3.5-0.8b"], max_length=20
     )
