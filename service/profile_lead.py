@@ -4,19 +4,23 @@ import hashlib
 import json
 import threading
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from devices.bandwidth_plan import BandwidthPlan, job_plan_to_dict
 from operators.architecture import Architecture
 from service.leases import LARGEST_RUN_OF_FAULTS, RETRIED_KINDS
+from service.measured_cache import MeasuredCache
+from service.measurement_desk import read_calibration
 from service.measurement_plans import RUNTIME_FACTS
+from service.observations import observations_to_dict, observe
 from service.parts import Parts
-from service.profile_scope import ProfileScope, entries_of
+from service.profile_scope import HERE, ProfileScope, entries_of
 from service.store import profiles, requests
 from service.store.agents import Devices
 from service.store.jobs import CANCELLED, DONE, JobDraft, Jobs
-from service.store.measurements import Measurements
+from service.store.measurements import Calibrations, Measurements
 from service.store.profiles import Profiles
 from service.store.requests import MeasurementRequests
 from service.store.rows import DeviceProfileRow, DeviceRow, MeasurementRequestRow, ProfileEntryRow
@@ -65,24 +69,25 @@ def cancel_profile(session: Session, profile_id: str) -> None:
 
 def step_profile(parts: Parts, profile_id: str, stop: threading.Event) -> bool:
     """Do the next thing for a profile; False when it waits for its device."""
-    with parts.database.write() as session:
+    with parts.database.read() as session:
         entries = Profiles(session).entries(profile_id)
-        if _device_is_unusable(entries):
-            newest = _ended(entries)[0]
-            detail = (
-                f"the device can't be used: {newest.outcome}: {newest.detail}; mend that and run it again"
-            )
-            Profiles(session).end(profile_id, profiles.FAILED, detail)
-            return True
-        entry = next((each for each in entries if each.finished_at is None), None)
-        if entry is None:
-            Profiles(session).end(profile_id, profiles.DONE)
-            return True
-        profile = Profiles(session).get(profile_id)
-        moved = _begin(session, profile, entry) if entry.state == profiles.WAITING else _close(session, entry)
+    if _device_is_unusable(entries):
+        newest = _ended(entries)[0]
+        detail = f"the device can't be used: {newest.outcome}: {newest.detail}; mend that and run it again"
+        return _end(parts, profile_id, profiles.FAILED, detail)
+    entry = next((each for each in entries if each.finished_at is None), None)
+    if entry is None:
+        return _end(parts, profile_id, profiles.DONE, "")
+    moved = _begin(parts, profile_id, entry) if entry.state == profiles.WAITING else _close(parts, entry)
     if moved:
         parts.bell.ring()
     return moved and not stop.is_set()
+
+
+def _end(parts: Parts, profile_id: str, state: str, detail: str) -> bool:
+    with parts.database.write() as session:
+        Profiles(session).end(profile_id, state, detail)
+    return True
 
 
 def _is_complete(session: Session, profile: DeviceProfileRow) -> bool:
@@ -102,26 +107,30 @@ def _device_is_unusable(entries: Sequence[ProfileEntryRow]) -> bool:
     return len(newest) == LARGEST_RUN_OF_FAULTS and all(kind in RETRIED_KINDS for kind in newest)
 
 
-def _begin(session: Session, profile: DeviceProfileRow, entry: ProfileEntryRow) -> bool:
-    if entry.kind == profiles.BANDWIDTH:
-        return _begin_bandwidth(session, profile, entry)
-    assert entry.candidate_digest is not None
-    request = MeasurementRequests(session).create(
-        entry.candidate_digest, profile.device_id, entry.conditions, profile.fresh
-    )
-    Profiles(session).start_entry(entry.id, request.id, None)
+def _begin(parts: Parts, profile_id: str, entry: ProfileEntryRow) -> bool:
+    with parts.database.write() as session:
+        profile = Profiles(session).get(profile_id)
+        if profile.state not in profiles.OPEN:
+            return False  # cancelled since this step looked
+        if entry.kind == profiles.BANDWIDTH:
+            _begin_bandwidth(session, profile, entry)
+        else:
+            assert entry.candidate_digest is not None
+            wish = (entry.candidate_digest, profile.device_id, entry.conditions, profile.fresh)
+            request = MeasurementRequests(session).create(*wish)
+            Profiles(session).start_entry(entry.id, request.id, None)
     return True
 
 
-def _begin_bandwidth(session: Session, profile: DeviceProfileRow, entry: ProfileEntryRow) -> bool:
+def _begin_bandwidth(session: Session, profile: DeviceProfileRow, entry: ProfileEntryRow) -> None:
     plan = BandwidthPlan(**entry.conditions)
     key = bandwidth_key(plan, Devices(session).get(profile.device_id))
     known = None if profile.fresh else Measurements(session).with_key(key)
     if known is not None:
         Profiles(session).start_entry(entry.id, None, None)
-        entry.reused = True
+        Profiles(session).entry(entry.id).reused = True
         Profiles(session).end_entry(entry.id, known.kind, "", known.id)
-        return True
+        return
     under_way = None if profile.fresh else Jobs(session).open_with_key(key)
     draft = JobDraft(
         device_id=profile.device_id,
@@ -133,7 +142,6 @@ def _begin_bandwidth(session: Session, profile: DeviceProfileRow, entry: Profile
     )
     job = under_way or Jobs(session).create(draft)
     Profiles(session).start_entry(entry.id, None, job.id)
-    return True
 
 
 def bandwidth_key(plan: BandwidthPlan, device: DeviceRow) -> str:
@@ -147,27 +155,45 @@ def bandwidth_key(plan: BandwidthPlan, device: DeviceRow) -> str:
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
 
-def _close(session: Session, entry: ProfileEntryRow) -> bool:
+def _close(parts: Parts, entry: ProfileEntryRow) -> bool:
     if entry.request_id is not None:
-        return _close_candidate(session, entry, MeasurementRequests(session).get(entry.request_id))
-    assert entry.job_id is not None
-    job = Jobs(session).get(entry.job_id)
-    if job.state == CANCELLED:
-        entry.state = profiles.WAITING  # another profile's job that ended as this one joined it
-        return True
-    if job.state == DONE:
-        Profiles(session).end_entry(entry.id, job.outcome, job.detail, job.measurement_id)
-    return job.state == DONE
+        return _close_candidate(parts, entry, entry.request_id)
+    with parts.database.write() as session:
+        job = Jobs(session).get(entry.job_id or "")
+        if job.state == CANCELLED:
+            # Another profile's job that ended as this one joined it.
+            Profiles(session).entry(entry.id).state = profiles.WAITING
+            return True
+        if job.state == DONE:
+            Profiles(session).end_entry(entry.id, job.outcome, job.detail, job.measurement_id)
+        return job.state == DONE
 
 
-def _close_candidate(session: Session, entry: ProfileEntryRow, request: MeasurementRequestRow) -> bool:
-    if request.state in requests.OPEN:
-        return False
-    entry.calibration_id = request.calibration_id
-    entry.reused = request.job_id is None and request.measurement_id is not None
-    outcome, detail = _outcome_of(session, request)
-    Profiles(session).end_entry(entry.id, outcome, detail, request.measurement_id)
+def _close_candidate(parts: Parts, entry: ProfileEntryRow, request_id: str) -> bool:
+    with parts.database.read() as session:
+        request = MeasurementRequests(session).get(request_id)
+        if request.state in requests.OPEN:
+            return False
+        outcome, detail = _outcome_of(session, request)
+        # The raw samples are read here, once: a page that looks again and again gets by with the numbers.
+        observations = _observations(session, parts.measured, request)
+    with parts.database.write() as session:
+        row = Profiles(session).entry(entry.id)
+        row.calibration_id = request.calibration_id
+        row.reused = request.job_id is None and request.measurement_id is not None
+        Profiles(session).end_entry(entry.id, outcome, detail, request.measurement_id, observations)
     return True
+
+
+def _observations(session: Session, cache: MeasuredCache, request: MeasurementRequestRow) -> dict[str, Any]:
+    """Return the paired numbers of a request's measurement by metric, as JSON values; none where it failed."""
+    if request.measurement_id is None or request.calibration_id is None:
+        return {}
+    measured = cache.read(session, request.measurement_id)
+    if measured is None:
+        return {}
+    reference = read_calibration(Calibrations(session).get(request.calibration_id)).reference
+    return dict(observations_to_dict(observe(measured, reference, HERE)))
 
 
 def _outcome_of(session: Session, request: MeasurementRequestRow) -> tuple[str, str]:

@@ -10,8 +10,8 @@ from reports.profile_rows import CostRow, MixerCostRow
 from reports.rows import Cell
 from search.observation import Observation
 from service.profile_numbers import bandwidth_share, ratio, slope
-from service.profile_reader import HERE, ProfileReader, cell_of
-from service.profile_scope import GENERATE_TOKENS, PRECISION, ProfileScope
+from service.profile_reader import ProfileReader, cell_of
+from service.profile_scope import GENERATE_TOKENS, HERE, PRECISION, ProfileScope
 from service.store import profiles
 from service.store.rows import ProfileEntryRow
 

@@ -9,7 +9,6 @@ from devices.outcome import TeamReading
 from operators.cost import decode_bytes, parameters
 from reports.profile_rows import BandwidthRow, EntryRow, ProfileReport, ShapeRow
 from reports.rows import Cell
-from service.measured_cache import MeasuredCache
 from service.profile_mixers import mixer_rows
 from service.profile_numbers import (
     bandwidth_share,
@@ -18,24 +17,26 @@ from service.profile_numbers import (
     seconds_left,
     usual_bandwidth,
 )
-from service.profile_reader import HERE, ProfileReader, cell_of
-from service.profile_scope import GENERATE_TOKENS, PRECISION
+from service.profile_reader import ProfileReader, cell_of
+from service.profile_scope import GENERATE_TOKENS, HERE, PRECISION
 from service.report_devices import device_facts
-from service.report_words import measuring_provenance, precision_text
+from service.report_words import precision_text
+from service.sentinel import SENTINEL_VERSION
 from service.store import profiles
 from service.store.agents import Devices
 from service.store.database import database_now
+from service.store.measurements import Calibrations
 from service.store.rows import DeviceProfileRow, ProfileEntryRow
+from service.version import VERSION
 
 
-def profile_report(session: Session, cache: MeasuredCache, profile: DeviceProfileRow) -> ProfileReport:
+def profile_report(session: Session, profile: DeviceProfileRow) -> ProfileReport:
     """Make the report of a profile as it is now."""
-    reader = ProfileReader(session, cache, profile)
+    reader = ProfileReader(session, profile)
     device = Devices(session).get(profile.device_id)
     teams = reader.teams()
     ceiling = next((best_bandwidth(team) for team in teams if team.threads == reader.scope.threads), None)
     now = database_now(session)
-    all_measured = [found for entry in reader.entries if (found := reader.measured(entry)) is not None]
     return ProfileReport(
         device=device.name,
         state=profile.state,
@@ -52,7 +53,7 @@ def profile_report(session: Session, cache: MeasuredCache, profile: DeviceProfil
         shapes=tuple(_shape_rows(reader, ceiling)),
         entries=tuple(_entry_row(entry) for entry in reader.entries),
         facts=device_facts(device.facts),
-        provenance=measuring_provenance(all_measured),
+        provenance=_provenance(session, profile, reader.entries),
         step=_step(reader.entries) if profile.state in profiles.OPEN else "",
         seconds_left=_seconds_left(reader.entries, now) if profile.state in profiles.OPEN else None,
     )
@@ -112,6 +113,22 @@ def entry_label(entry: ProfileEntryRow) -> str:
     if entry.kind == profiles.BANDWIDTH:
         return "memory bandwidth"
     return f"{entry.name.replace('_', ' ')} × {entry.copies}" if entry.kind == profiles.MIXER else entry.name
+
+
+def _provenance(
+    session: Session, profile: DeviceProfileRow, entries: Sequence[ProfileEntryRow]
+) -> dict[str, str]:
+    """Name what made the numbers: versions, and the quiet level of the sentinel that every time rests on."""
+    named = {
+        "loopfront": VERSION,
+        **{name: str(value) for name, value in profile.scope["runtime"].items() if value},
+        "sentinel": f"version {SENTINEL_VERSION}",
+    }
+    for calibration_id in dict.fromkeys(entry.calibration_id for entry in entries if entry.calibration_id):
+        row = Calibrations(session).get(calibration_id)
+        level = f"prefill {row.reference['prefill_ms']:.1f} ms, decode {row.reference['decode_ms']:.2f} ms"
+        named["calibrated"] = f"{row.created_at:%Y-%m-%d %H:%M} UTC: {level}"
+    return named
 
 
 def _step(entries: Sequence[ProfileEntryRow]) -> str:

@@ -16,6 +16,8 @@ from service.workloads import workload_of
 DEFAULT_MIXERS = tuple(mixer.name for mixer in mixers_of_width(WIDTH_STEP))
 DEFAULT_SHAPES = ("lfm2-350m", "gemma-3-270m", "qwen3-0.6b", "qwen3.5-0.8b")
 DEFAULT_CONTEXTS = (512, 4096, 32768)
+HERE = "here"
+"""The target's name within a profile, which has only one."""
 GENERATE_TOKENS = 64
 PRECISION = Precision()
 COPIES = ((2, 6), (1, 3), (1, 2))

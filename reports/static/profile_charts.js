@@ -127,6 +127,6 @@ Loopfront.shapeSpeedOption = (report, width) => {
 Loopfront.showProfile = () => {
   const report = Loopfront.readReport();
   Loopfront.page.report = report;
-  Loopfront.draw("mixer-costs", (width) => Loopfront.mixerCostOption(report, width));
+  if (report.mixers.length) Loopfront.draw("mixer-costs", (width) => Loopfront.mixerCostOption(report, width));
   if (report.shapes.length) Loopfront.draw("shape-speeds", (width) => Loopfront.shapeSpeedOption(report, width));
 };

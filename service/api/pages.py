@@ -43,7 +43,7 @@ def device_profile_page(name: DeviceKey, parts: ServiceParts) -> HTMLResponse:
     """Show a device's newest profile as it is now; the page refreshes itself while it is measured."""
     with parts.database.read() as session:
         row = newest_profile(session, name)
-        report = profile_report(session, parts.measured, row)
+        report = profile_report(session, row)
     api = f"/api/v1/profiles/{row.id}"
     urls = PageUrls(page=quote(profile_page(report.device)), report_html=f"{api}/page.html", report_json=api)
     return HTMLResponse(render_profile_page(report, urls))

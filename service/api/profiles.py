@@ -14,7 +14,6 @@ from service.api.dependencies import ServiceParts
 from service.api.schemas import ProfileOut, ProfileWish
 from service.device_limits import refuse_threads
 from service.errors import BadInput, NotFound
-from service.parts import Parts
 from service.profile_lead import begin_profile, cancel_profile
 from service.profile_report import profile_report
 from service.profile_scope import DEFAULT_MIXERS, ProfileScope
@@ -45,14 +44,14 @@ def request_profile(device: DeviceKey, wish: ProfileWish, parts: ServiceParts) -
 def read_device_profile(device: DeviceKey, parts: ServiceParts) -> ProfileOut:
     """Read a device's newest profile, finished or not."""
     with parts.database.read() as session:
-        return _shown(session, parts, newest_profile(session, device))
+        return _shown(session, newest_profile(session, device))
 
 
 @router.get("/profiles/{profile_id}")
 def read_profile(profile_id: ProfileId, parts: ServiceParts) -> ProfileOut:
     """Read how far a profile is, and all that is known so far."""
     with parts.database.read() as session:
-        return _shown(session, parts, Profiles(session).get(profile_id))
+        return _shown(session, Profiles(session).get(profile_id))
 
 
 @router.post("/profiles/{profile_id}/cancel")
@@ -67,7 +66,7 @@ def stop_profile(profile_id: ProfileId, parts: ServiceParts) -> ProfileOut:
 def read_profile_file(profile_id: ProfileId, parts: ServiceParts) -> HTMLResponse:
     """Give a profile as one HTML file that needs no network."""
     with parts.database.read() as session:
-        report = profile_report(session, parts.measured, Profiles(session).get(profile_id))
+        report = profile_report(session, Profiles(session).get(profile_id))
     return HTMLResponse(render_profile_file(report))
 
 
@@ -122,8 +121,8 @@ def _scope(wish: ProfileWish) -> ProfileScope:
     )
 
 
-def _shown(session: Session, parts: Parts, row: DeviceProfileRow) -> ProfileOut:
-    report = profile_report(session, parts.measured, row)
+def _shown(session: Session, row: DeviceProfileRow) -> ProfileOut:
+    report = profile_report(session, row)
     return ProfileOut(
         id=row.id,
         device=report.device,

@@ -16,7 +16,7 @@ from service.errors import BadInput, ServiceError
 if TYPE_CHECKING:
     from reports.profile_rows import ProfileReport
 
-POLL_S = 0.5
+POLL_S = 1.0
 OPEN = frozenset({"running"})
 
 
@@ -33,6 +33,9 @@ def profile(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     contexts: Annotated[
         str, typer.Option("--contexts", help="Depths at which decode is timed.")
     ] = "512,4096,32768",
+    mixers: Annotated[
+        str, typer.Option("--mixers", help="Which to compare, with short_conv among them. [default: all]")
+    ] = "",
     shapes: Annotated[
         str,
         typer.Option("--shapes", help="References to run whole, at their own size; none for mixers alone."),
@@ -51,7 +54,8 @@ def profile(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
         width=width,
         prompt_tokens=prompt_tokens,
         contexts=_numbers(contexts),
-        shapes=[] if shapes.strip() in {"", "none"} else shapes.replace(" ", "").split(","),
+        mixers=_names(mixers) or None,
+        shapes=[] if shapes == "none" else _names(shapes),
         threads=threads,
         again=again,
     )
@@ -134,6 +138,10 @@ def _require_folder_of(html: Path | None) -> None:
             field="--html",
             hint="name a file in a folder that exists",
         )
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.replace(" ", "").split(",") if name]
 
 
 def _numbers(text: str) -> list[int]:

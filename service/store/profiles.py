@@ -102,9 +102,17 @@ class Profiles:
         row.job_id = job_id
         row.started_at = database_now(self.session)
 
-    def end_entry(self, entry_id: str, outcome: str, detail: str, measurement_id: str | None) -> None:
+    def end_entry(
+        self,
+        entry_id: str,
+        outcome: str,
+        detail: str,
+        measurement_id: str | None,
+        observations: Mapping[str, Any] | None = None,
+    ) -> None:
         """Close an entry with what became of it."""
         row = self.entry(entry_id)
+        row.observations = dict(observations or {})
         row.state = DONE if outcome in MEASURED_KINDS else FAILED
         row.outcome = outcome
         row.detail = detail
@@ -126,6 +134,7 @@ def _entry(profile_id: str, position: int, draft: EntryDraft) -> ProfileEntryRow
         candidate_digest=draft.candidate_digest,
         conditions=dict(draft.conditions),
         effort=draft.effort,
+        observations={},
         state=WAITING,
         outcome="",
         detail="",

@@ -305,6 +305,7 @@ class ProfileEntryRow(Row):
     candidate_digest: Mapped[str | None] = mapped_column(ForeignKey("candidates.digest"))
     conditions: Mapped[Json]
     effort: Mapped[float]
+    observations: Mapped[Json]
     state: Mapped[str]
     outcome: Mapped[str]
     detail: Mapped[str] = mapped_column(Text)

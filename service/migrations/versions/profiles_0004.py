@@ -42,6 +42,7 @@ def upgrade() -> None:
         sa.Column("candidate_digest", sa.String(length=200), nullable=True),
         sa.Column("conditions", JSON, nullable=False),
         sa.Column("effort", sa.Double(), nullable=False),
+        sa.Column("observations", JSON, nullable=False),
         sa.Column("state", sa.String(length=200), nullable=False),
         sa.Column("outcome", sa.String(length=200), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
