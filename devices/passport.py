@@ -44,7 +44,7 @@ def passport_of(
         "sentinel": {"graph_sha256": plan.sentinel.graph_sha256, "pool": plan.sentinel.pool.digest},
         "workload": write(plan.workload),
         "protocol": write(plan.protocol),
-        "lab": noted.lab and noted.lab.to_dict(),
+        **({"lab": noted.lab.to_dict()} if noted.lab else {}),
         "malloc_of_timed_processes": malloc_tunables(),
         "started_at": noted.started_at.isoformat(timespec="seconds"),
         "order_in_session": noted.order_in_session,
