@@ -21,6 +21,12 @@ class GlibcFolder:
         return hashlib.sha256(listing.encode()).hexdigest()
 
     @property
+    def numbers(self) -> tuple[int, int]:
+        """The version as it is compared, such as (2, 36)."""
+        major, minor = self.version.partition("-")[0].split(".")[:2]
+        return int(major), int(minor)
+
+    @property
     def command(self) -> tuple[str, ...]:
         """The words that start a program with these libraries and no others; the program's path follows them."""
         return (posixpath.join(self.path, self.loader), "--library-path", self.path)

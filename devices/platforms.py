@@ -104,9 +104,7 @@ def platform_of(machine: Machine) -> Platform:
         )
     macos = re.match(r"\d+", machine.macos or "")
     if macos and int(macos[0]) < LEAST_MACOS:
-        raise PlatformUnsupported(
-            f"the device is {machine}; ONNX Runtime needs macOS {LEAST_MACOS} or newer"
-        )
+        raise PlatformUnsupported(f"the device is {machine}; ONNX Runtime needs macOS {LEAST_MACOS} or newer")
     return found
 
 

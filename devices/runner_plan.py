@@ -29,6 +29,11 @@ def pool_plan(nonce: str, pool: PoolSpec, path: str, deadline_s: float) -> str:
     return _plan("pool", nonce, deadline_s, _pool_lines(pool, path))
 
 
+def library_plan(nonce: str, library_path: str, deadline_s: float) -> str:
+    """Return the plan that opens the runtime's library and does nothing more."""
+    return _plan("library", nonce, deadline_s, [f"library {library_path}"])
+
+
 def check_plan(nonce: str, setting: Setting, candidate: PlacedModel, check: OutputCheck) -> str:
     """Return the plan that prints the candidate's logits for known tokens."""
     lines = [

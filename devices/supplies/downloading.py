@@ -6,6 +6,8 @@ import logging
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -53,13 +55,8 @@ def described(archive: Archive) -> str:
 
 def _download(archive: Archive, folder: Path) -> Path:
     """Try pip, where it is asked for and installed, else one place after the other."""
-    complaints = []
-    if archive.pip and importlib.util.find_spec("pip"):
-        attempts = [("pip", lambda: _by_pip(archive, archive.pip, folder))]
-    else:
-        attempts = [(place, lambda place=place: _from(place, archive, folder)) for place in archive.places]
-    for name, attempt in attempts:
-        path = folder / archive.file
+    path, complaints = folder / archive.file, []
+    for name, attempt in _attempts(archive, folder):
         complaint = attempt()
         if complaint is None and is_sound(path, archive.sha256):
             return path
@@ -70,18 +67,38 @@ def _download(archive: Archive, folder: Path) -> Path:
     )
 
 
+def _attempts(archive: Archive, folder: Path) -> list[tuple[str, Callable[[], str | None]]]:
+    if archive.pip is not None and importlib.util.find_spec("pip"):
+        return [("pip", partial(_by_pip, archive, archive.pip, folder))]
+    return [(place, partial(_from, place, archive, folder)) for place in archive.places]
+
+
 def _by_pip(archive: Archive, asked: PipRequest, folder: Path) -> str | None:
     """Let pip download a wheel, from whichever index its user has set; return a complaint."""
     wanted = folder / "requirements.txt"
     wanted.write_text(f"{asked.requirement} --hash=sha256:{archive.sha256}\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "download", "--quiet"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "--no-input",
+        "download",
+        "--quiet",
+    ]
     command += ["--no-deps", "--only-binary=:all:", "--require-hashes", "--progress-bar", "off"]
     command += ["--platform", asked.platform, "--python-version", asked.python, "--implementation", "cp"]
     command += ["--dest", str(folder), "--requirement", str(wanted)]
     # Not in the current folder: what lies there would be imported in pip's place.
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, cwd=folder, timeout=_PIP_S, stdin=subprocess.DEVNULL
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=folder,
+            timeout=_PIP_S,
+            stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:
         return f"not done after {_PIP_S:.0f} s"

@@ -14,6 +14,9 @@ from devices.strict_reading import read
 
 PINS_PATH = Path(__file__).with_name("pins.json")
 
+SOURCES = "SOURCES"
+"""The file of a glibc folder that says where its source code is."""
+
 
 @dataclass(frozen=True)
 class Member:
@@ -66,14 +69,14 @@ class GlibcPin:
 
     @property
     def sources_text(self) -> str:
-        """Where the source code of what lies in the folder is found; it lies there too, as SOURCES."""
+        """Where the source code of what lies in the folder is found; it lies there too."""
         return "\n".join(["Unchanged files of Debian packages, whose source code is at:", *self.sources, ""])
 
     @property
     def digests(self) -> dict[str, str]:
         """The sha256 of every file of the folder, by its name."""
         taken = {member.name: member.sha256 for package in self.packages for member in package.members}
-        return {**taken, "SOURCES": hashlib.sha256(self.sources_text.encode()).hexdigest()}
+        return {**taken, SOURCES: hashlib.sha256(self.sources_text.encode()).hexdigest()}
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,9 @@ class Pins:
         """Return the archives that devices of these platforms, such as linux-aarch64, may need."""
         wanted = set(platforms)
         wheels = [pin.wheel for pin in self.libraries if pin.platform in wanted]
-        debs = [package for pin in self.glibc for package in pin.packages if f"linux-{pin.architecture}" in wanted]
+        debs = [
+            package for pin in self.glibc for package in pin.packages if f"linux-{pin.architecture}" in wanted
+        ]
         return wheels + debs
 
 

@@ -67,7 +67,9 @@ def repin() -> Pins:
 def _library(client: httpx2.Client, platform: str) -> LibraryPin:
     tag, library = WHEELS[platform]
     accept = {"Accept": "application/vnd.pypi.simple.v1+json"}
-    files = client.get("https://pypi.org/simple/onnxruntime/", headers=accept).raise_for_status().json()["files"]
+    files = (
+        client.get("https://pypi.org/simple/onnxruntime/", headers=accept).raise_for_status().json()["files"]
+    )
     wanted = f"onnxruntime-{RUNTIME_VERSION}-cp{WHEEL_PYTHON}-cp{WHEEL_PYTHON}-{tag}.whl"
     (found,) = (file for file in files if file["filename"] == wanted)
     content = _get(client, found["url"], found["hashes"]["sha256"])

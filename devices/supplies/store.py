@@ -1,22 +1,21 @@
 """Keeps what was fetched unpacked in one folder, and gives it out after a look at its digest."""
 
 import fcntl
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from devices.errors import SupplyError
+from devices.errors import RuntimeLibraryError, SupplyError
 from devices.glibc_folder import GlibcFolder
-from devices.runtime_library import RuntimeLibrary
+from devices.runtime_library import RuntimeLibrary, installed_runtime
 from devices.supplies.downloading import described, fetch, is_sound
-from devices.supplies.pins import Archive, GlibcPin, Pins, pinned
-from devices.supplies.unpacking import unpack
-
-SOURCES = "SOURCES"
+from devices.supplies.pins import SOURCES, Archive, Pins, pinned
+from devices.supplies.unpacking import unpack, write_whole
 
 
 class Supplies:
-    """The agent's folder of supplies; with `from_dir`, all comes from that folder and none over a network."""
+    """The agent's folder of supplies; with `from_dir`, all comes from that folder and nothing over a network."""
 
     def __init__(self, folder: Path, from_dir: Path | None = None, pins: Pins | None = None) -> None:
         self._folder = folder
@@ -24,40 +23,41 @@ class Supplies:
         self._pins = pins or pinned()
 
     def library(self, platform: str) -> RuntimeLibrary:
-        """Return the runtime's library for a platform such as linux-aarch64; raises SupplyError."""
+        """Return the runtime's library for a platform such as linux-aarch64; raises SupplyError.
+
+        The one that is installed here is taken where it is the very same file.
+        """
         pin = next(pin for pin in self._pins.libraries if pin.platform == platform)
         member = pin.wheel.members[0]
-        folder = self._unpacked([pin.wheel], pin.wheel.sha256)
+        installed = _installed()
+        if installed is not None and installed.sha256 == member.sha256:
+            return installed
+        folder = self._folder / pin.wheel.sha256[:16]
+        with self._alone():
+            self._unpack_missing([pin.wheel], folder)
         return RuntimeLibrary("onnxruntime", pin.version, str(folder / member.name), member.sha256)
 
     def glibc(self, architecture: str) -> GlibcFolder:
         """Return Debian's glibc for an architecture such as aarch64; raises SupplyError."""
         pin = next(pin for pin in self._pins.glibc if pin.architecture == architecture)
         made = GlibcFolder(pin.version, "", pin.loader, tuple(sorted(pin.digests.items())))
-        folder = self._unpacked(pin.packages, made.sha256)
-        self._write_sources(pin, folder)
+        folder = self._folder / made.sha256[:16]
+        with self._alone():
+            self._unpack_missing(pin.packages, folder)
+            write_whole(folder / SOURCES, pin.sources_text.encode())
         return made.at(str(folder))
 
-    def _unpacked(self, archives: Iterable[Archive], digest: str) -> Path:
-        """Return the folder that holds the archives' members; what is missing or damaged there is fetched again."""
-        folder = self._folder / digest[:16]
-        with self._alone():
-            for archive in archives:
-                if all(is_sound(folder / member.name, member.sha256) for member in archive.members):
-                    continue
-                if self._from_dir is not None:
-                    unpack(archive, handed(archive, self._from_dir), folder)
-                    continue
-                fetched = fetch(archive, self._folder)
-                unpack(archive, fetched, folder)
-                fetched.unlink(missing_ok=True)
-        return folder
-
-    def _write_sources(self, pin: GlibcPin, folder: Path) -> None:
-        path = folder / SOURCES
-        if not is_sound(path, pin.digests[SOURCES]):
-            with self._alone():
-                path.write_text(pin.sources_text, encoding="utf-8")
+    def _unpack_missing(self, archives: Iterable[Archive], folder: Path) -> None:
+        """Fill the folder with the archives' members; what is missing or damaged there is fetched again."""
+        for archive in archives:
+            if all(is_sound(folder / member.name, member.sha256) for member in archive.members):
+                continue
+            if self._from_dir is not None:
+                unpack(archive, _handed(archive, self._from_dir), folder)
+                continue
+            fetched = fetch(archive, self._folder)
+            unpack(archive, fetched, folder)
+            fetched.unlink(missing_ok=True)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -69,10 +69,17 @@ class Supplies:
             raise SupplyError(f"{self._folder} can't be written: {error.strerror}") from error
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            for left in self._folder.glob(".fetching-*"):  # by an agent that was killed
+                shutil.rmtree(left, ignore_errors=True)
             yield
 
 
-def handed(archive: Archive, folder: Path) -> Path:
+def fetch_all(folder: Path, platforms: Iterable[str], pins: Pins | None = None) -> list[Path]:
+    """Fetch into a folder everything that devices of these platforms need; what is there and sound stays."""
+    return [fetch(archive, folder) for archive in (pins or pinned()).archives_of(platforms)]
+
+
+def _handed(archive: Archive, folder: Path) -> Path:
     """Return an archive that was brought here by hand; raises SupplyError if it is missing or another."""
     path = folder / archive.file
     if is_sound(path, archive.sha256):
@@ -80,10 +87,12 @@ def handed(archive: Archive, folder: Path) -> Path:
     trouble = "is damaged, or another file" if path.exists() else "is missing"
     raise SupplyError(
         f"{path} {trouble}: wanted is {described(archive)}. On a machine with a network, type "
-        "`loopfront agent fetch --to DIR`, and bring what it writes to DIR"
+        "`loopfront agent fetch --to DIR`, and bring here what it writes to DIR"
     )
 
 
-def fetch_all(folder: Path, platforms: Iterable[str], pins: Pins | None = None) -> list[Path]:
-    """Fetch into a folder everything that devices of these platforms need; what is there and sound stays."""
-    return [fetch(archive, folder) for archive in (pins or pinned()).archives_of(platforms)]
+def _installed() -> RuntimeLibrary | None:
+    try:
+        return installed_runtime()
+    except RuntimeLibraryError:
+        return None

@@ -2,17 +2,19 @@
 
 import hashlib
 import io
-import os
+import lzma
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 from devices.errors import SupplyError
-from devices.supplies.pins import Archive
+from devices.supplies.pins import Archive, Member
 
 _AR_MAGIC = b"!<arch>\n"
 _AR_HEADER_BYTES = 60
+_DAMAGED = (KeyError, ValueError, EOFError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error)
 
 
 def unpack(archive: Archive, path: Path, folder: Path) -> None:
@@ -26,9 +28,19 @@ def unpack(archive: Archive, path: Path, folder: Path) -> None:
         with opened:
             take = opened.read if isinstance(opened, zipfile.ZipFile) else _taker(opened)
             for member in archive.members:
-                _write(folder / member.name, take(member.path), member.sha256)
-    except (OSError, KeyError, ValueError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
+                write_whole(folder / member.name, _checked(take(member.path), member))
+    except (OSError, *_DAMAGED) as error:
         raise SupplyError(f"{path} can't be unpacked into {folder}: {error}") from error
+
+
+def write_whole(target: Path, content: bytes) -> None:
+    """Write a file under a temporary name and rename it; whoever writes is alone there. Raises SupplyError."""
+    temporary = target.with_name(f"{target.name}.part")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(target)
+    except OSError as error:
+        raise SupplyError(f"{target} can't be written: {error.strerror}") from error
 
 
 def data_of_deb(content: bytes) -> io.BytesIO:
@@ -61,12 +73,7 @@ def _taker(data: tarfile.TarFile) -> Callable[[str], bytes]:
     return take
 
 
-def _write(target: Path, content: bytes, sha256: str) -> None:
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise ValueError(f"{target.name} in it is not the pinned one")
-    temporary = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _checked(content: bytes, member: Member) -> bytes:
+    if hashlib.sha256(content).hexdigest() != member.sha256:
+        raise ValueError(f"its {member.path} is not the pinned one")
+    return content
