@@ -1,6 +1,7 @@
 """An emulated machine behind a real sshd: an aarch64 root of its own, run by proot and qemu without any rights.
 
-Its shell and commands are aarch64 programs (busybox), and it holds nothing but them. Times and memory mean nothing there.
+Its shell and commands are aarch64 programs (busybox), and it holds nothing but them. Times and memory mean nothing
+there.
 """
 
 import shutil
@@ -30,7 +31,7 @@ CPU revision\t: 0
 
 _LOGIN = """#!/bin/sh
 exec env -i HOME={home} PATH=/bin PROOT_TMP_DIR={folder} \\
-    proot -q {qemu} -r {root} -b /proc -b /dev -b {folder}/cpuinfo:/proc/cpuinfo -w / \\
+    {proot} -q {qemu} -r {folder}/root -b /proc -b /dev -b {folder}/cpuinfo:/proc/cpuinfo -w / \\
     /bin/sh -c "$SSH_ORIGINAL_COMMAND"
 """
 
@@ -55,16 +56,14 @@ def an_emulated_board(folder: Path, glibc: GlibcFolder) -> Iterator[Sshd]:
 
 
 @contextmanager
-def an_emulated_board_without_glibc(folder: Path) -> Iterator[Sshd]:
-    """A root whose programs are static, as on Linux with musl."""
-    _bare_root(folder)
+def an_emulated_board_that_hides_its_glibc(folder: Path) -> Iterator[Sshd]:
+    """A root that says it has glibc and has none where programs look for it, as NixOS."""
+    root = _bare_root(folder)
+    _script(
+        root / "bin" / "getconf", 'if [ "$1" = GNU_LIBC_VERSION ]; then echo glibc 2.39; else echo 64; fi'
+    )
     with _behind_sshd(folder, home="/home/user") as server:
         yield server
-
-
-def root_of(folder: Path) -> Path:
-    """Where the machine's files lie here."""
-    return folder / "root"
 
 
 @contextmanager
@@ -72,18 +71,15 @@ def _behind_sshd(folder: Path, home: str) -> Iterator[Sshd]:
     for program, package in (("proot", "proot"), ("qemu-aarch64-static", "qemu-user-static")):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed: apt install {package}")
-    login = folder / "login"
-    qemu = shutil.which("qemu-aarch64-static")
-    proot = shutil.which("proot")
-    text = _LOGIN.format(home=home, folder=folder, qemu=qemu, root=root_of(folder))
-    login.write_text(text.replace("    proot ", f"    {proot} "))
+    login, proot, qemu = folder / "login", shutil.which("proot"), shutil.which("qemu-aarch64-static")
+    login.write_text(_LOGIN.format(home=home, folder=folder, proot=proot, qemu=qemu))
     login.chmod(0o755)
     with a_running_sshd(folder / "sshd", settings=f"ForceCommand {login}\n") as server:
         yield server
 
 
 def _bare_root(folder: Path) -> Path:
-    root = root_of(folder)
+    root = folder / "root"
     for name in ("bin", "proc", "sys", "dev", "etc", "tmp", "data/local/tmp", "home/user"):
         (root / name).mkdir(parents=True, exist_ok=True)
     busybox(root / "bin").chmod(0o755)
@@ -97,7 +93,7 @@ def _describe_processors(folder: Path) -> None:
     """ONNX Runtime ends with a signal where it finds no ARM processor described."""
     cpuinfo = "".join(_CPUINFO.format(core=core, part=part) for core, (part, _, _) in CORES.items())
     (folder / "cpuinfo").write_text(cpuinfo)
-    cpus = root_of(folder) / "sys" / "devices" / "system" / "cpu"
+    cpus = folder / "root" / "sys" / "devices" / "system" / "cpu"
     for core, (_, frequency_khz, capacity) in CORES.items():
         (cpus / f"cpu{core}" / "cpufreq").mkdir(parents=True, exist_ok=True)
         (cpus / f"cpu{core}" / "cpufreq" / "cpuinfo_max_freq").write_text(f"{frequency_khz}\n")

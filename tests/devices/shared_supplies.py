@@ -32,12 +32,12 @@ def shared_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "loopfront-tests"
 
 
-def shared_supplies() -> Supplies:
-    """The real supplies, fetched before they are asked for; the test is skipped where that fails."""
+def shared_supplies(platform: str = "linux-aarch64") -> Supplies:
+    """The real supplies for a platform, fetched before they are asked for; the test is skipped where that fails."""
     supplies = Supplies(shared_folder() / "supplies")
     try:
-        supplies.library("linux-aarch64")
-        supplies.glibc("aarch64")
+        supplies.library(platform)
+        supplies.glibc(platform.removeprefix("linux-"))
     except SupplyError as error:
         pytest.skip(f"the supplies can't be reached: {error}")
     return supplies

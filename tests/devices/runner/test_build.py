@@ -48,7 +48,13 @@ def test_a_cache_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ziglang") is None, reason="ziglang is not installed")
-@pytest.mark.parametrize("platform", PLATFORMS.values(), ids=lambda platform: platform.name)
+@pytest.mark.parametrize(
+    "platform",
+    [
+        pytest.param(platform, id=platform.name, marks=[pytest.mark.slow] * (platform.name == "linux-x86_64"))
+        for platform in PLATFORMS.values()
+    ],
+)
 def test_ziglang_builds_the_runner_for_each_platform_and_twice_the_same_bytes(
     platform: Platform, tmp_path: Path
 ) -> None:
@@ -73,7 +79,7 @@ def test_the_machines_own_compiler_builds_only_for_a_glibc_that_is_no_older_than
     own = local_compilers()[0]
     assert compilers_for(platform, glibc)[0] == own
     assert compilers_for(platform, (99, 0))[0] == own
-    assert own not in compilers_for(platform, (2, 28))
+    assert own not in compilers_for(platform, (2, 0))
     assert own not in compilers_for(platform, None)
 
 
