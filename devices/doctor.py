@@ -3,7 +3,6 @@
 import posixpath
 import secrets
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from devices.conditions import read_conditions
@@ -11,8 +10,9 @@ from devices.connection import Limits
 from devices.errors import DeviceError
 from devices.plan import PoolSection, PoolSpec
 from devices.readiness import obstacles
-from devices.runner_plan import library_plan, pool_plan
+from devices.runner_plan import pool_plan
 from devices.runner_records import ProvenRun, judge_run
+from devices.runner_trial import trouble_of_the_library
 from devices.station import OpenStation, Station
 
 _LIMITS = Limits(deadline_s=30.0, silence_s=10.0)
@@ -60,23 +60,19 @@ def _examine(station: Station, opened: OpenStation) -> Diagnosis:
 
 
 def _trouble_of_the_runner(opened: OpenStation) -> str:
-    """Let the runner make a small weight pool and load the runtime: it starts, writes, and is heard to the end."""
-    bench = opened.bench
+    """Let the runner make a small weight pool and open the runtime: it starts, writes, and is heard to the end."""
+    bench, nonce = opened.bench, secrets.token_hex(8)
     path = bench.folder.pool_path(_TRIAL_POOL)
-    folder, deadline_s = posixpath.dirname(path), _LIMITS.deadline_s
+    folder = posixpath.dirname(path)
     plan_path = posixpath.join(folder, "plan.txt")  # not that of a measurement, which may be under way
-    plans: dict[str, Callable[[str], str]] = {
-        "the runner fails": lambda nonce: pool_plan(nonce, _TRIAL_POOL, path, deadline_s),
-        "the runtime can't be loaded": lambda nonce: library_plan(nonce, bench.library.path, deadline_s),
-    }
+    plan = pool_plan(nonce, _TRIAL_POOL, path, _LIMITS.deadline_s)
     try:
-        for trouble, plan in plans.items():
-            nonce = secrets.token_hex(8)
-            bench.connection.push(plan(nonce).encode(), plan_path)
-            result = bench.connection.run([*bench.runner_command, plan_path], _LIMITS, threading.Event())
-            judged = judge_run(result, nonce, False)
-            if not isinstance(judged, ProvenRun):
-                return f"{trouble}: {judged.reason}"
+        bench.connection.push(plan.encode(), plan_path)
+        result = bench.connection.run([*bench.runner_command, plan_path], _LIMITS, threading.Event())
+        judged = judge_run(result, nonce, False)
+        if not isinstance(judged, ProvenRun):
+            return f"the runner fails: {judged.reason}"
+        trouble = trouble_of_the_library(bench.connection, folder, bench.runner_command, bench.library.path)
+        return f"the runtime can't be opened: {trouble}" if trouble else ""
     finally:
         bench.connection.remove(folder)
-    return ""

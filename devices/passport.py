@@ -39,6 +39,7 @@ def passport_of(
     return {
         "device": bench.facts.to_dict(),
         "runtime": {key: value for key, value in asdict(bench.library).items() if key != "path"},
+        "pushed_glibc": bench.glibc and {"version": bench.glibc.version, "sha256": bench.glibc.sha256},
         "runner": {"sha256": bench.runner.sha256, "compiler": bench.runner.compiler},
         "candidate": {"graph_sha256": plan.candidate.graph_sha256, "pool": plan.candidate.pool.digest},
         "sentinel": {"graph_sha256": plan.sentinel.graph_sha256, "pool": plan.sentinel.pool.digest},

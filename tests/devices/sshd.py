@@ -23,8 +23,9 @@ PRIVILEGE_SEPARATION = Path("/run/sshd")
 class Sshd:
     """One server; `host` is how it is reached, `stop`, `freeze` and `drop` are what can happen to it."""
 
-    def __init__(self, folder: Path, max_sessions: int = 10) -> None:
+    def __init__(self, folder: Path, max_sessions: int = 10, settings: str = "") -> None:
         self._folder = folder
+        self._settings = settings
         self._max_sessions = max_sessions
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,6 +51,7 @@ class Sshd:
             f"ListenAddress 127.0.0.1\nPort {self.port}\nHostKey {self._folder / 'host_key'}\n"
             f"AuthorizedKeysFile {self._folder / 'authorized_keys'}\nMaxSessions {self._max_sessions}\n"
             "PidFile none\nUsePAM no\nStrictModes no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
+            + self._settings
         )
         if os.getuid() == 0:
             PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)
@@ -109,11 +111,14 @@ class Sshd:
 
 
 @contextmanager
-def a_running_sshd(folder: Path, max_sessions: int = 10) -> Iterator[Sshd]:
-    """Start a server and stop it at the end; the test is skipped where there is no sshd."""
+def a_running_sshd(folder: Path, max_sessions: int = 10, settings: str = "") -> Iterator[Sshd]:
+    """Start a server and stop it at the end; the test is skipped where there is no sshd.
+
+    `settings` are further lines of its configuration.
+    """
     if PROGRAM is None:
         pytest.skip("sshd is not installed: apt install openssh-server")
-    server = Sshd(folder, max_sessions)
+    server = Sshd(folder, max_sessions, settings)
     server.start()
     try:
         yield server
