@@ -56,7 +56,7 @@ def read_frame(errors: str, mark: str) -> Framed:
 
 def kill_group(group: int) -> list[str]:
     """Return the command that ends a process group at once."""
-    return ["kill", "-9", "--", f"-{group}"]
+    return ["kill", "-9", f"-{group}"]  # no "--": busybox takes it for a process
 
 
 def push(folder: str, temporary: str, path: str, sha256: str) -> list[str]:

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from devices.adb import AdbConnection
 from devices.connection import Connection, Ending, Limits
 from devices.errors import ConnectionFault
 from devices.local import LocalConnection
 from devices.ssh import SshConnection
+from tests.devices.adbd import a_phone, a_private_server
 from tests.devices.sshd import a_running_sshd
 
 PLENTY = Limits(deadline_s=20.0, silence_s=20.0)
@@ -28,9 +30,18 @@ def ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshConnection]:
         connection.close()
 
 
-@pytest.fixture(params=["local", "ssh"])
+@pytest.fixture(scope="module")
+def adb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdbConnection]:
+    folder = tmp_path_factory.mktemp("adb")
+    with a_private_server(folder / "server") as server, a_phone(folder / "phone", server) as phone:
+        yield AdbConnection(phone.serial, server)
+
+
+@pytest.fixture(params=["local", "ssh", "adb"])
 def connection(request: pytest.FixtureRequest) -> Connection:
-    made: Connection = LocalConnection() if request.param == "local" else request.getfixturevalue("ssh")
+    made: Connection = (
+        LocalConnection() if request.param == "local" else request.getfixturevalue(request.param)
+    )
     return made
 
 
