@@ -17,13 +17,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import adbutils
-
 from devices import remote_shell
 from devices.connection import CommandResult, Ending, Limits
 from devices.errors import ConfigUnusable, ConnectionFault
 from devices.phone_states import SeenPhone, is_network_address, seen_phones
 from devices.watching import POLL_S, Watch
+
+# adbutils reads the port when it is imported and stumbles over one that is none; `usual_server` says what is wrong.
+_port = os.environ.pop("ANDROID_ADB_SERVER_PORT", None)
+try:
+    import adbutils
+finally:
+    if _port is not None:
+        os.environ["ANDROID_ADB_SERVER_PORT"] = _port
 
 _ANSWER_S = 10.0
 _CONNECT_S = 15.0
@@ -59,16 +65,16 @@ class AdbServer:
 
     def phones(self) -> tuple[SeenPhone, ...]:
         """Return what `adb devices` shows; raises ConnectionFault if there is no server and none can be started."""
-        with self._told(), self._client().make_connection(_ANSWER_S) as line:
-            return _listing(line, "host:devices")
+        with self._told(), self._asked("host:devices") as line:
+            return seen_phones(line.read_string_block())
 
     def changes(self, stop: threading.Event, at_least_every_s: float) -> Iterator[tuple[SeenPhone, ...]]:
         """Yield what `adb devices` shows whenever that changes, and now and then, until `stop` is set.
 
         Raises ConnectionFault when the server ends.
         """
-        with self._told(), self._client().make_connection(_ANSWER_S) as line:
-            seen, told_s = _listing(line, "host:track-devices"), time.monotonic()
+        with self._told(), self._asked("host:track-devices") as line:
+            seen, told_s = seen_phones(line.read_string_block()), time.monotonic()
             yield seen
             while not stop.is_set():
                 if select.select([line.conn], [], [], POLL_S)[0]:
@@ -85,19 +91,24 @@ class AdbServer:
 
     def opened(self, serial: str, service: str) -> adbutils.AdbConnection:
         """Open one of adb's services on a phone; raises adbutils' own errors."""
+        return self._asked(f"host:transport:{serial}", service)
+
+    def features(self, serial: str) -> frozenset[str]:
+        """Return what a phone's adb can do, such as shell_v2; raises adbutils' own errors."""
+        with self._asked(f"host-serial:{serial}:features") as line:
+            return frozenset(line.read_string_block().split(","))
+
+    def _asked(self, *requests: str) -> adbutils.AdbConnection:
+        """Return a line on which requests were granted, each once the one before was."""
         line = self._client().make_connection(_ANSWER_S)
         try:
-            for request in (f"host:transport:{serial}", service):
+            for request in requests:
                 line.send_command(request)
                 line.check_okay()
         except BaseException:
             line.close()
             raise
         return line
-
-    def features(self, serial: str) -> frozenset[str]:
-        """Return what a phone's adb can do, such as shell_v2; raises adbutils' own errors."""
-        return frozenset(self._client().device(serial).get_features().split(","))
 
     def _client(self) -> "_Client":
         return _Client(self)
@@ -175,7 +186,7 @@ class AdbConnection:
 
     def __init__(self, serial: str, server: AdbServer) -> None:
         self._serial, self._server = serial, server
-        self._knows_shell = False
+        self._is_tried = False
 
     def run(self, command: Sequence[str], limits: Limits, stop: threading.Event) -> CommandResult:
         """Run a command; see `Connection.run`."""
@@ -235,32 +246,30 @@ class AdbConnection:
             raise ConnectionFault(f"{self} was lost: {self._why(_text(error))}") from error
 
     def _opened(self, service: str) -> adbutils.AdbConnection:
-        try:
-            self._require_shell()
-            return self._server.opened(self._serial, service)
-        except adbutils.AdbTimeout:
-            raise
-        except adbutils.AdbError:
-            if not self._is_back():
+        if self._is_tried:
+            try:
+                return self._server.opened(self._serial, service)
+            except adbutils.AdbTimeout:
                 raise
-            self._require_shell()
-            return self._server.opened(self._serial, service)
-
-    def _require_shell(self) -> None:
-        if not self._knows_shell and "shell_v2" not in self._server.features(self._serial):
+            except adbutils.AdbError:
+                self._is_tried = False
+        self._wait_until_usable()
+        if "shell_v2" not in self._server.features(self._serial):
             raise ConnectionFault(f"{self} is too old: its adb has no shell_v2, which came with Android 7")
-        self._knows_shell = True
+        opened = self._server.opened(self._serial, service)
+        self._is_tried = True
+        return opened
 
-    def _is_back(self) -> bool:
+    def _wait_until_usable(self) -> None:
         """Wait for a phone that a server started anew is just finding; what `adb connect` reached is reached again."""
         if is_network_address(self._serial) and self._seen() is None:
             self._server.connect(self._serial)
         give_up_s = time.monotonic() + _SETTLE_S
-        while (seen := self._seen()) is None or seen.state in _PASSING_STATES:
-            if time.monotonic() > give_up_s:
-                return False
+        while (seen := self._seen()) is None or not seen.is_usable:
+            is_passing = seen is None or seen.state in _PASSING_STATES
+            if not is_passing or time.monotonic() > give_up_s:
+                raise ConnectionFault(f"{self} can't be used: {self._why()}")
             time.sleep(POLL_S)
-        return seen.is_usable
 
     def _seen(self) -> SeenPhone | None:
         return next((seen for seen in self._server.phones() if seen.serial == self._serial), None)
@@ -352,12 +361,6 @@ class _Line(adbutils.AdbConnection):
 
     def _safe_connect(self) -> socket.socket:
         return socket.create_connection(self._address, timeout=_ANSWER_S)
-
-
-def _listing(line: adbutils.AdbConnection, request: str) -> tuple[SeenPhone, ...]:
-    line.send_command(request)
-    line.check_okay()
-    return seen_phones(line.read_string_block())
 
 
 def _reason(result: CommandResult) -> str:

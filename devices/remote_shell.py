@@ -15,7 +15,9 @@ command -v "$1" >/dev/null 2>&1 || { echo "$0 missing" >&2; exit; }
 "$@"
 echo "$0 status $?" >&2"""
 
-_PUSH = """trap 'rm -f -- "$2"' EXIT
+# It outlives its line for a moment, to tidy up: a shell that dies of a signal runs no trap.
+_PUSH = """trap '' HUP PIPE
+trap 'rm -f -- "$2"' EXIT
 [ -d "$3" ] && { echo "is a folder" >&2; exit 1; }
 mkdir -p -- "$1" && cat >"$2" || exit 1
 [ "$(sha256sum <"$2" | cut -c -64)" = "$4" ] || { echo "what arrived is not what was sent" >&2; exit 1; }

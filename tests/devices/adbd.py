@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,19 +41,19 @@ Key = rsa.RSAPublicKey
 
 
 class Adbd:
-    """One phone. `drop`, `die`, `frozen` and `drop_after_bytes` are what can happen to it."""
+    """One phone. `drop`, `die`, `freeze` and `drop_after_bytes` are what can happen to it."""
 
     def __init__(
         self,
         folder: Path,
-        shell: Sequence[str] = ("/bin/sh",),
         features: str = FEATURES,
         state: str = "device",
+        accepts_new_keys: bool = True,
     ) -> None:
-        self.folder, self.shell, self.features, self.state = folder, shell, features, state
+        self.folder, self.features, self.state = folder, features, state
         self.known_keys: list[Key] = []
         self.offered_keys: list[Key] = []
-        self.accepts_new_keys = True
+        self.accepts_new_keys = accepts_new_keys
         self.drop_after_bytes: int | None = None
         self.port = 0
         self.links: set[_Link] = set()
@@ -99,14 +99,9 @@ class Adbd:
         """Tap 'allow' in the dialog, once it is shown."""
         self._do(self._accept())
 
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Answer nothing, while the kernel still acknowledges what arrives."""
+    def freeze(self) -> None:
+        """Answer nothing from now on, while the kernel still acknowledges what arrives."""
         self._loop.call_soon_threadsafe(self.awake.clear)
-        try:
-            yield
-        finally:
-            self._loop.call_soon_threadsafe(self.awake.set)
 
     def _do(self, step: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(step, self._loop).result(20)
@@ -261,7 +256,7 @@ class _Stream:
             end.setblocking(False)
         phone = self._link.phone
         self._process = subprocess.Popen(
-            [*phone.shell, "-c", command],
+            ["sh", "-c", command],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs_errors if self._has_packets else theirs,
@@ -393,6 +388,7 @@ def a_phone(folder: Path, server: AdbServer, **settings: Any) -> Iterator[Adbd]:
         yield phone
     finally:
         phone.die()
+        adb(server, "disconnect", phone.serial)
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
@@ -409,8 +405,7 @@ def _free_port() -> int:
 
 
 if __name__ == "__main__":
-    shown = Adbd(Path(sys.argv[1]))
-    shown.accepts_new_keys = "--asks" not in sys.argv
+    shown = Adbd(Path(sys.argv[1]), accepts_new_keys="--asks" not in sys.argv)
     shown.start()
     print(f"type: adb connect {shown.serial}", flush=True)  # noqa: T201
     for _ in sys.stdin:
