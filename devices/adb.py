@@ -35,7 +35,7 @@ _ANSWER_S = 10.0
 _CONNECT_S = 15.0
 _START_S = 20.0
 _KILL_S = 5.0
-_SETTLE_S = 5.0
+_SETTLE_S = 3.0
 """How long a phone may take to be back after its adb server was started anew."""
 
 _PASSING_STATES = ("connecting", "authorizing", "offline")

@@ -120,7 +120,7 @@ class Phones:
 
     def _take(self, seen: Sequence[SeenPhone], troubles: Mapping[str, str] | None = None) -> list[Phone]:
         """Note who is there; return those that were never seen before."""
-        there, told = {}, dict(troubles or {})
+        known_before, there, told = set(self._known), {}, dict(troubles or {})
         for each in seen:
             try:
                 if not each.is_usable:
@@ -128,8 +128,7 @@ class Phones:
                 there[each.serial] = self._there.get(each.serial) or self._recognised(each.serial)
             except ConnectionFault as fault:
                 told[each.serial] = str(fault)
-        new = {phone.identity: phone for phone in there.values() if phone.identity not in self._known}
-        self._known |= new
+        new = {identity: phone for identity, phone in self._known.items() if identity not in known_before}
         self._there = there
         self._troubles = tuple(PhoneTrouble(name, KIND, trouble) for name, trouble in told.items())
         self._log_moves(*self._ways.replace(there), new)
@@ -148,7 +147,9 @@ class Phones:
         connection = AdbConnection(serial, self._server)
         told = properties(ask(connection, *PROPERTIES) or "")
         identity = phone_identity(told, serial, lambda: ask(connection, *_ANDROID_ID))
-        return self._known.get(identity) or self._named(identity, serial, told)
+        if identity not in self._known:
+            self._known[identity] = self._named(identity, serial, told)
+        return self._known[identity]
 
     def _named(self, identity: str, serial: str, told: Mapping[str, str]) -> Phone:
         own = own_serial(told) or serial
