@@ -10,19 +10,21 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from devices.agent_config import HostEntry, read_agent_config
+from devices.adb import AdbServer, usual_server
+from devices.agent_config import HostEntry, PhoneEntry, read_agent_config, read_phone_entries
 from devices.delivery import Delivery
 from devices.errors import DeviceError
 from devices.membership import Membership
+from devices.phones import Phone, Phones
 from devices.quiet import open_quiet_lock
 from devices.readiness import Thresholds
 from devices.service_link import ServiceLink
-from devices.station import Station, local_station, ssh_station
+from devices.station import Station, adb_station, local_station, ssh_station
 from devices.turns import Turns
 from devices.worker import Worker
 
@@ -31,7 +33,8 @@ from devices.worker import Worker
 class AgentSettings:
     """Where the service is, and how this agent behaves.
 
-    `folder` holds the spool, the runner and the weight pools; one agent at a time may use it.
+    `folder` holds the spool, the runner and the weight pools; one agent at a time may use it. Without an adb server in
+    `phones` none are served.
     """
 
     server: str
@@ -42,6 +45,8 @@ class AgentSettings:
     quiet_lock: Path | None = None
     exit_with_parent: bool = False
     hosts: tuple[HostEntry, ...] = ()
+    phones: AdbServer | None = None
+    phone_entries: tuple[PhoneEntry, ...] = ()
 
 
 def run_agent(settings: AgentSettings, stop: threading.Event | None = None) -> None:
@@ -64,9 +69,17 @@ def run_agent(settings: AgentSettings, stop: threading.Event | None = None) -> N
         with ServiceLink(settings.server) as link:
             membership = Membership(link, settings.server, name, opened.identity)
             shared = membership, Delivery(folder / "spool"), Turns(opened.machine, settings.quiet_lock), stop
-            workers = [Worker(own, settings.server, *shared, opened)]
-            workers += [Worker(station, settings.server, *shared) for station in _ssh_stations(settings)]
-            _work_side_by_side(workers)
+            crew = _Crew()
+
+            def serve(station: Station) -> None:
+                crew.add(Worker(station, settings.server, *shared).work)
+
+            for station in _ssh_stations(settings):
+                serve(station)
+            if settings.phones is not None:
+                crew.add(_phone_watch(settings, settings.phones, serve, stop))
+            Worker(own, settings.server, *shared, opened).work()
+            crew.wait()
 
 
 def _ssh_stations(settings: AgentSettings) -> Iterator[Station]:
@@ -74,14 +87,30 @@ def _ssh_stations(settings: AgentSettings) -> Iterator[Station]:
         yield ssh_station(each, settings.folder, settings.thresholds)
 
 
-def _work_side_by_side(workers: Sequence[Worker]) -> None:
-    """Run every worker to its end, the first in this thread."""
-    others = [threading.Thread(target=worker.work) for worker in workers[1:]]
-    for thread in others:
-        thread.start()
-    workers[0].work()
-    for thread in others:
-        thread.join()
+def _phone_watch(
+    settings: AgentSettings, server: AdbServer, serve: Callable[[Station], None], stop: threading.Event
+) -> Callable[[], None]:
+    phones = Phones(server, settings.phone_entries)
+
+    def serve_phone(phone: Phone) -> None:
+        serve(adb_station(phone, server, settings.folder, settings.thresholds))
+
+    return lambda: phones.watch(serve_phone, stop)
+
+
+class _Crew:
+    """The threads beside the first; any of them may add another."""
+
+    def __init__(self) -> None:
+        self._threads: list[threading.Thread] = []
+
+    def add(self, work: Callable[[], None]) -> None:
+        self._threads.append(threading.Thread(target=work))
+        self._threads[-1].start()
+
+    def wait(self) -> None:
+        for thread in self._threads:  # those that join meanwhile too
+            thread.join()
 
 
 def _claim(descriptor: int, folder: Path) -> None:
@@ -123,6 +152,11 @@ def _setting(name: str, default: float) -> float:
     return value
 
 
+def phone_server() -> AdbServer | None:
+    """Return the adb server whose phones are served; None if LOOPFRONT_AGENT_PHONES is 0."""
+    return usual_server() if _setting("PHONES", 1) else None
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the agent from the command line."""
     try:
@@ -155,7 +189,14 @@ def _run_as_told(arguments: Sequence[str] | None) -> None:
         help="how long to wait for a device that is hot or busy",
     )
     parser.add_argument(
-        "--config", type=Path, help="agent.toml: the SSH hosts that this agent measures on as well"
+        "--config",
+        type=Path,
+        help="agent.toml: the SSH hosts that this agent measures on as well, and what phones are called",
+    )
+    parser.add_argument(
+        "--no-phones",
+        action="store_true",
+        help="do not look for phones; else those that adb shows are measured on",
     )
     parser.add_argument("--exit-with-parent", action="store_true", help="stop when the starting process ends")
     given = parser.parse_args(arguments)
@@ -179,6 +220,8 @@ def _run_as_told(arguments: Sequence[str] | None) -> None:
         thresholds=thresholds,
         exit_with_parent=given.exit_with_parent,
         hosts=read_agent_config(given.config) if given.config else (),
+        phones=None if given.no_phones else phone_server(),
+        phone_entries=read_phone_entries(given.config) if given.config else (),
     )
     run_agent(settings, stop)
 

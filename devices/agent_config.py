@@ -1,4 +1,4 @@
-"""Reads and extends agent.toml: the machines that an agent reaches over SSH.
+"""Reads and extends agent.toml: the machines that an agent reaches over SSH, and what its phones are called.
 
 [[ssh]]
 name = "desk"
@@ -9,6 +9,12 @@ host_key = "ssh-ed25519 SHA256:..."   # what `ssh-keygen -lf` shows on the host;
 port = 22                             # this and what follows may be left out
 folder = "/data/loopfront"            # where files go on the host, about 1 GB; else ~/.cache/loopfront
 labels = {room = "lab"}
+
+[[phone]]                             # only to name a phone: those that adb shows are served without
+serial = "R5CT10ABCDE"                # as `adb devices` shows it on USB
+name = "red phone"                    # this and what follows may be left out
+folder = "/data/local/tmp/loopfront"
+labels = {owner = "lab"}
 """
 
 import json
@@ -37,6 +43,16 @@ class HostEntry:
 
 
 @dataclass(frozen=True)
+class PhoneEntry:
+    """What the owner of a phone calls it; `serial` is its own, or the one that `adb devices` shows."""
+
+    serial: str
+    name: str | None = None
+    folder: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class _SshTable:
     name: str
     host: str
@@ -51,20 +67,46 @@ class _SshTable:
 @dataclass(frozen=True)
 class _Document:
     ssh: tuple[_SshTable, ...] = ()
+    phone: tuple[PhoneEntry, ...] = ()
 
 
 def read_agent_config(path: Path) -> tuple[HostEntry, ...]:
-    """Read the file; raises ConfigUnusable naming the place, the value and a way out."""
+    """Read the SSH hosts; raises ConfigUnusable naming the place, the value and a way out."""
+    document = _document(path)
+    names = [table.name for table in document.ssh]
+    return tuple(_entry(f"{path}.ssh[{i}]", table, names) for i, table in enumerate(document.ssh))
+
+
+def read_phone_entries(path: Path) -> tuple[PhoneEntry, ...]:
+    """Read what the phones are called; raises ConfigUnusable naming the place, the value and a way out."""
+    document = _document(path)
+    names = [*(each.name for each in document.ssh), *(each.name for each in document.phone)]
+    serials = [each.serial for each in document.phone]
+    for i, entry in enumerate(document.phone):
+        _check_phone(f"{path}.phone[{i}]", entry, names, serials)
+    return document.phone
+
+
+def _check_phone(place: str, entry: PhoneEntry, names: list[str | None], serials: list[str]) -> None:
+    if not entry.serial or serials.count(entry.serial) > 1:
+        raise ConfigUnusable(
+            f"{place}.serial = {entry.serial!r}: give every phone one table, with its serial"
+        )
+    if entry.name is not None and (not entry.name or names.count(entry.name) > 1):
+        raise ConfigUnusable(f"{place}.name = {entry.name!r}: give every device a name of its own")
+    if entry.folder is not None and not entry.folder.startswith("/"):
+        raise ConfigUnusable(f"{place}.folder = {entry.folder!r}: write the whole path, from / on")
+
+
+def _document(path: Path) -> _Document:
     try:
-        document = read(_Document, tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+        return read(_Document, tomllib.loads(path.read_text(encoding="utf-8")), str(path))
     except OSError as error:
         raise ConfigUnusable(f"{path} can't be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigUnusable(f"{path} is no TOML: {error}") from None
     except PlanError as error:
         raise ConfigUnusable(str(error)) from None
-    names = [table.name for table in document.ssh]
-    return tuple(_entry(f"{path}.ssh[{i}]", table, names) for i, table in enumerate(document.ssh))
 
 
 def _entry(place: str, table: _SshTable, names: list[str]) -> HostEntry:

@@ -1,19 +1,24 @@
-"""Reaches a device, runs the runner on it, and says in words what is wrong and what to do."""
+"""Reaches every device, runs the runner on it, and says in words what is wrong and what to do."""
 
 import posixpath
 import secrets
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from devices.adb import AdbServer
+from devices.agent_config import PhoneEntry
 from devices.conditions import read_conditions
 from devices.connection import Limits
 from devices.errors import DeviceError
+from devices.phones import KIND, Phones
 from devices.plan import PoolSection, PoolSpec
-from devices.readiness import obstacles
+from devices.readiness import Thresholds, obstacles
 from devices.runner_plan import pool_plan
 from devices.runner_records import ProvenRun, judge_run
 from devices.runner_trial import trouble_of_the_library
-from devices.station import OpenStation, Station
+from devices.station import OpenStation, Station, adb_station
 
 _LIMITS = Limits(deadline_s=30.0, silence_s=10.0)
 _TRIAL_POOL = PoolSpec(1, (PoolSection("bytes", 4096),))
@@ -42,6 +47,17 @@ def examine(station: Station) -> Diagnosis:
         return Diagnosis(station.name, station.kind, "", str(error))
     finally:
         opened.close()
+
+
+def examine_phones(
+    server: AdbServer, entries: Sequence[PhoneEntry], folder: Path, thresholds: Thresholds
+) -> list[Diagnosis]:
+    """Examine every phone that adb shows or agent.toml names; raises ConnectionFault if there is no adb."""
+    phones = Phones(server, entries)
+    found = [examine(adb_station(phone, server, folder, thresholds)) for phone in phones.look()]
+    found += [Diagnosis(each.name, each.kind, "", each.trouble) for each in phones.troubles()]
+    away = "not connected: plug it in, or type: adb connect HOST:PORT"
+    return found + [Diagnosis(each.name or each.serial, KIND, "", away) for each in phones.entries_away()]
 
 
 def _examine(station: Station, opened: OpenStation) -> Diagnosis:

@@ -10,6 +10,7 @@
     ├── QuietLockUnusable      the host's lock file can't be opened
     ├── ConfigUnusable         agent.toml can't be read or names something impossible
     ├── ConnectionFault        a device could not be reached, or a push did not arrive whole
+    │   ├── DeviceAway             it is known to be away; who waits for it will see it come
     │   └── HostKeyChanged         an SSH host shows another key than the pinned one
     └── LinkError              the service could not be talked to
         ├── ServiceAway            nobody answered, or with a 5xx: try again later
@@ -59,6 +60,10 @@ class ConfigUnusable(DeviceError):
 
 class ConnectionFault(DeviceError):
     """A device could not be reached, or a push did not arrive whole."""
+
+
+class DeviceAway(ConnectionFault):
+    """A device is known to be away, such as a phone that is not plugged in; who waits for it will see it come."""
 
 
 class HostKeyChanged(ConnectionFault):

@@ -5,22 +5,35 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from devices.adb import AdbConnection, AdbServer
 from devices.agent_config import HostEntry
 from devices.bench import Bench, local_bench, remote_bench
 from devices.device_files import ask
 from devices.identity import machine_identity, shown_identity
+from devices.phones import Phone
 from devices.readiness import Thresholds
 from devices.ssh import SshConnection, SshHost
+
+ANDROID_ROOT = "/data/local/tmp/loopfront"
+"""Where files go on a phone: the one place where the shell's user may write and run programs."""
+
+
+def _always() -> bool:
+    return True
 
 
 @dataclass(frozen=True)
 class OpenStation:
-    """A device that is ready; `machine` tells whether two devices are ways to one machine and must take turns."""
+    """A device that is ready; `machine` tells whether two devices are ways to one machine and must take turns.
+
+    `is_there` tells, without asking the device, whether it may still be there.
+    """
 
     identity: str
     machine: str
     bench: Bench
     close: Callable[[], None]
+    is_there: Callable[[], bool] = _always
 
 
 @dataclass(frozen=True)
@@ -61,6 +74,22 @@ def ssh_station(entry: HostEntry, folder: Path, thresholds: Thresholds) -> Stati
         return OpenStation(_identity_of(machine, host, folder), machine, bench, connection.close)
 
     return Station(entry.name, "ssh", open_ssh, entry.labels)
+
+
+def adb_station(phone: Phone, server: AdbServer, folder: Path, thresholds: Thresholds) -> Station:
+    """Return a phone, reached by whichever way adb shows at the time; `folder` keeps here what is built for it."""
+
+    def open_adb() -> OpenStation:
+        transport = phone.transport()
+        connection = AdbConnection(transport, server)
+        machine_id = ask(
+            connection, "cat", "/etc/machine-id"
+        )  # Android has none, a Linux board with adb does
+        bench = remote_bench(connection, folder, thresholds, phone.folder or ANDROID_ROOT)
+        machine = shown_identity(machine_id) if machine_id else phone.identity
+        return OpenStation(phone.identity, machine, bench, _nothing, lambda: transport in phone.transports())
+
+    return Station(phone.name, "adb", open_adb, phone.labels)
 
 
 def _machine_of(connection: SshConnection, host: SshHost) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from devices.delivery import Delivery
 from devices.errors import (
     BlobDamaged,
+    DeviceAway,
     DeviceError,
     LeaseSuperseded,
     MeasurementStopped,
@@ -58,7 +59,12 @@ class Worker:
         pause_s = _FIRST_PAUSE_S
         with ServiceLink(self._server) as link:
             while not self._stop.is_set():
-                trouble = self._trouble_of_a_step(link)
+                try:
+                    trouble = self._trouble_of_a_step(link)
+                except DeviceAway:  # whoever watches for it has said so
+                    self._close()
+                    self._stop.wait(_FIRST_PAUSE_S)
+                    continue
                 if trouble is None:
                     pause_s = _FIRST_PAUSE_S
                     continue
@@ -77,6 +83,8 @@ class Worker:
             # A new database does not know us, so registering again may mend it; a wrong version will not.
             self._membership.forget()
             return f"the service refuses: {refusal}"
+        except DeviceAway:
+            raise
         except DeviceError as trouble:
             self._close()
             return f"can't be made ready: {trouble}"
@@ -84,6 +92,8 @@ class Worker:
 
     def _step(self, link: ServiceLink) -> None:
         self._delivery.deliver(link)
+        if self._opened is not None and not self._opened.is_there():
+            self._close()
         opened = self._opened = self._opened or self._station.open()
         agent_id, device_id = self._membership.ids_of(self._registration(opened))
         lease = link.lease(agent_id, [device_id], _LEASE_WAIT_S)

@@ -69,7 +69,7 @@ class LocalAgent:
         """Start the agent."""
         folder = agent_folder(self._settings)
         folder.mkdir(parents=True, exist_ok=True)
-        arguments = ["--server", self._url, "--folder", str(folder)]
+        arguments = ["--server", self._url, "--folder", str(folder), "--no-phones"]
         self._relay = _Relay()
         with self._relay.writing_end as written:
             self._child = ChildProcess("devices.agent", arguments, _environment(), written)

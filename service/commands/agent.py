@@ -13,10 +13,10 @@ from service.errors import BadInput
 
 if TYPE_CHECKING:
     from devices.agent_config import HostEntry
-    from devices.station import Station
+    from devices.doctor import Diagnosis
 
 app = typer.Typer(
-    invoke_without_command=True, help="Measure on this machine and on those it reaches over SSH."
+    invoke_without_command=True, help="Measure on this machine, on those it reaches over SSH, and on phones."
 )
 
 KEY_NAMES = ("id_ed25519", "id_ecdsa", "id_rsa")
@@ -32,6 +32,10 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", help="The machines to reach. [default: ~/.config/loopfront/agent.toml]"),
 ]
+NoPhonesOption = Annotated[
+    bool,
+    typer.Option("--no-phones", help="Leave the phones alone that adb shows. [or: LOOPFRONT_AGENT_PHONES=0]"),
+]
 
 
 @app.callback()
@@ -43,8 +47,9 @@ def run(
     name: Annotated[str, typer.Option("--name", help="Name of this machine. [default: its host name]")] = "",
     folder: FolderOption = None,
     config: ConfigOption = None,
+    no_phones: NoPhonesOption = False,
 ) -> None:
-    """Register this machine and every one of agent.toml, and measure until Ctrl-C."""
+    """Register this machine, every one of agent.toml and every phone that adb shows, and measure until Ctrl-C."""
     if context.invoked_subcommand is not None:
         return
     if server is None:
@@ -55,6 +60,7 @@ def run(
     path = config or _usual_config()
     if config is not None or path.exists():
         arguments += ["--config", str(path)]
+    arguments += ["--no-phones"] if no_phones else []
     raise typer.Exit(main(arguments))
 
 
@@ -75,6 +81,7 @@ def add_ssh(
 ) -> None:
     """Show a host's key, pin it, check that everything needed is there, and add it to agent.toml."""
     from devices.agent_config import HostEntry, add_entry, read_agent_config  # noqa: PLC0415
+    from devices.doctor import examine  # noqa: PLC0415
     from devices.errors import DeviceError  # noqa: PLC0415
     from devices.readiness import Thresholds  # noqa: PLC0415
     from devices.ssh import SshHost, offered_host_key  # noqa: PLC0415
@@ -82,6 +89,7 @@ def add_ssh(
 
     user, host, port = _parted(address)
     path = config or _usual_config()
+    _hush()
     try:
         known = read_agent_config(path) if path.exists() else ()
         if any(entry.name == (name or host) for entry in known):
@@ -95,7 +103,7 @@ def add_ssh(
         if not yes and not typer.confirm("Is it this machine's?"):
             raise BadInput("not added", field=address, hint="nothing was written")
         entry = HostEntry(name or host, SshHost(host, user, key or _usual_key(), shown, port), device_folder)
-        trouble = _report([ssh_station(entry, folder or _usual_folder(), Thresholds())])
+        trouble = _report([examine(ssh_station(entry, folder or _usual_folder(), Thresholds()))])
         if not trouble:
             add_entry(path, entry)
     except DeviceError as error:
@@ -106,32 +114,57 @@ def add_ssh(
 
 
 @app.command()
-def doctor(folder: FolderOption = None, config: ConfigOption = None) -> None:
-    """Reach this machine and every one of agent.toml, run the runner there, and say what is wrong."""
+def doctor(
+    folder: FolderOption = None, config: ConfigOption = None, no_phones: NoPhonesOption = False
+) -> None:
+    """Reach this machine, every one of agent.toml and every phone, run the runner there, and say what is wrong."""
     from devices.agent_config import read_agent_config  # noqa: PLC0415
+    from devices.doctor import examine  # noqa: PLC0415
     from devices.errors import DeviceError  # noqa: PLC0415
     from devices.readiness import Thresholds  # noqa: PLC0415
     from devices.station import local_station, ssh_station  # noqa: PLC0415
 
     path, place = config or _usual_config(), folder or _usual_folder()
+    is_read = config is not None or path.exists()
+    _hush()
     try:
-        entries: tuple[HostEntry, ...] = (
-            read_agent_config(path) if config is not None or path.exists() else ()
-        )
+        entries: tuple[HostEntry, ...] = read_agent_config(path) if is_read else ()
     except DeviceError as error:
         raise BadInput(str(error)) from None
     stations = [local_station("this machine", place, Thresholds(), {})]
     stations += [ssh_station(entry, place, Thresholds()) for entry in entries]
-    if _report(stations):
+    found = [examine(station) for station in stations]
+    if not no_phones:
+        found += _phones(path if is_read else None, place)
+    if _report(found):
         raise typer.Exit(1)
 
 
-def _report(stations: "list[Station]") -> bool:
-    """Examine devices and print what was found; tell whether any can't be measured."""
-    from devices.doctor import examine  # noqa: PLC0415
+def _phones(config: Path | None, folder: Path) -> "list[Diagnosis]":
+    """Examine the phones; where there is no adb, say so in a line: nothing else suffers from it."""
+    from devices.agent import phone_server  # noqa: PLC0415
+    from devices.agent_config import read_phone_entries  # noqa: PLC0415
+    from devices.doctor import examine_phones  # noqa: PLC0415
+    from devices.errors import ConnectionFault, DeviceError  # noqa: PLC0415
+    from devices.readiness import Thresholds  # noqa: PLC0415
 
+    try:
+        server = phone_server()
+        entries = read_phone_entries(config) if config else ()
+        return examine_phones(server, entries, folder, Thresholds()) if server else []
+    except ConnectionFault as fault:
+        typer.echo(f"phones: {fault}")
+        return []
+    except DeviceError as error:
+        raise BadInput(str(error)) from None
+
+
+def _hush() -> None:
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # what goes wrong is told in the table
-    found = [examine(station) for station in stations]
+
+
+def _report(found: "list[Diagnosis]") -> bool:
+    """Print what was found; tell whether any device can't be measured."""
     table = listing("device", "kind", "state", "")
     for each in found:
         state = "can't be measured" if each.trouble else "must wait" if each.obstacles else "ready"
