@@ -12,6 +12,8 @@ import pytest
 from command_line import COMMAND, loopfront, one_line, port_of, up
 
 from devices.agent_config import read_agent_config
+from tests.devices.adbd import a_phone, a_private_server
+from tests.devices.simulated_android import tell_of_a_phone
 from tests.devices.sshd import Sshd, a_running_sshd
 
 
@@ -110,3 +112,25 @@ def test_a_machine_that_was_added_is_measured_by_its_name(server: Sshd, tmp_path
             assert agent.wait(timeout=20) == 0
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["state"] == "done"
+
+
+def test_the_doctor_examines_phones_and_tells_how_to_let_it_use_others(tmp_path: Path) -> None:
+    config = tmp_path / "conf" / "agent.toml"
+    config.parent.mkdir()
+    named = f'[[phone]]\nserial = "SIM0001ABCD"\nname = "red"\nfolder = "{tmp_path / "storage"}"\n'
+    config.write_text(f'{named}[[phone]]\nserial = "R5CT10ABCDE"\nname = "blue"\n')
+    with (
+        a_private_server(tmp_path / "adb") as server,
+        a_phone(tmp_path / "phone", server) as phone,
+        a_phone(tmp_path / "shy", server, accepts_new_keys=False) as shy,
+    ):
+        tell_of_a_phone(phone)
+        port = {"ANDROID_ADB_SERVER_PORT": str(server.port), "COLUMNS": "300"}
+        told = loopfront("agent", "doctor", *places(tmp_path), LOOPFRONT_AGENT_PHONES="1", **port)
+        without = loopfront("agent", "doctor", "--no-phones", *places(tmp_path), **port)
+    lines = {line.split()[0]: line for line in told.stdout.splitlines() if line.strip()}
+    assert told.returncode == 1
+    assert "ready" in lines["red"] or "must wait" in lines["red"]
+    assert "accept its dialog 'Allow USB debugging?'" in lines[shy.serial]
+    assert "not connected: plug it in" in lines["blue"]
+    assert (without.returncode, "red" in without.stdout) == (0, False)
