@@ -31,7 +31,8 @@ from devices.worker import Worker
 class AgentSettings:
     """Where the service is, and how this agent behaves.
 
-    `folder` holds the spool, the runner and the weight pools; one agent at a time may use it.
+    `folder` holds the spool, the runner and the weight pools; one agent at a time may use it. With `from_dir`, what
+    would be fetched for devices is taken from that folder.
     """
 
     server: str
@@ -42,6 +43,7 @@ class AgentSettings:
     quiet_lock: Path | None = None
     exit_with_parent: bool = False
     hosts: tuple[HostEntry, ...] = ()
+    from_dir: Path | None = None
 
 
 def run_agent(settings: AgentSettings, stop: threading.Event | None = None) -> None:
@@ -71,7 +73,7 @@ def run_agent(settings: AgentSettings, stop: threading.Event | None = None) -> N
 
 def _ssh_stations(settings: AgentSettings) -> Iterator[Station]:
     for each in settings.hosts:
-        yield ssh_station(each, settings.folder, settings.thresholds)
+        yield ssh_station(each, settings.folder, settings.thresholds, settings.from_dir)
 
 
 def _work_side_by_side(workers: Sequence[Worker]) -> None:
@@ -157,6 +159,11 @@ def _run_as_told(arguments: Sequence[str] | None) -> None:
     parser.add_argument(
         "--config", type=Path, help="agent.toml: the SSH hosts that this agent measures on as well"
     )
+    parser.add_argument(
+        "--from-dir",
+        type=Path,
+        help="take what is laid onto devices from this folder, nothing from a network",
+    )
     parser.add_argument("--exit-with-parent", action="store_true", help="stop when the starting process ends")
     given = parser.parse_args(arguments)
     logging.basicConfig(
@@ -179,6 +186,7 @@ def _run_as_told(arguments: Sequence[str] | None) -> None:
         thresholds=thresholds,
         exit_with_parent=given.exit_with_parent,
         hosts=read_agent_config(given.config) if given.config else (),
+        from_dir=given.from_dir,
     )
     run_agent(settings, stop)
 

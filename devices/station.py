@@ -11,6 +11,7 @@ from devices.device_files import ask
 from devices.identity import machine_identity, shown_identity
 from devices.readiness import Thresholds
 from devices.ssh import SshConnection, SshHost
+from devices.supplies.store import Supplies
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,19 @@ def local_station(name: str, folder: Path, thresholds: Thresholds, labels: Mappi
     return Station(name, "local", open_local, labels)
 
 
-def ssh_station(entry: HostEntry, folder: Path, thresholds: Thresholds) -> Station:
-    """Return a machine that is reached over SSH; `folder` keeps here what is built for it."""
-    host = entry.host
+def ssh_station(
+    entry: HostEntry, folder: Path, thresholds: Thresholds, from_dir: Path | None = None
+) -> Station:
+    """Return a machine that is reached over SSH; `folder` keeps here what is built and fetched for it.
+
+    With `from_dir`, what would be fetched is taken from that folder.
+    """
+    host, supplies = entry.host, Supplies(folder / "supplies", from_dir)
 
     def open_ssh() -> OpenStation:
         connection = SshConnection(host)
         try:
-            bench = remote_bench(connection, folder, thresholds, entry.folder)
+            bench = remote_bench(connection, folder, thresholds, entry.folder, supplies)
             machine = _machine_of(connection, host)
         except BaseException:
             connection.close()

@@ -33,6 +33,11 @@ ConfigOption = Annotated[
     typer.Option("--config", help="The machines to reach. [default: ~/.config/loopfront/agent.toml]"),
 ]
 
+FromDirOption = Annotated[
+    Path | None,
+    typer.Option("--from-dir", help="Fetch nothing: take it from this folder, which `agent fetch` filled."),
+]
+
 
 @app.callback()
 def run(
@@ -43,6 +48,7 @@ def run(
     name: Annotated[str, typer.Option("--name", help="Name of this machine. [default: its host name]")] = "",
     folder: FolderOption = None,
     config: ConfigOption = None,
+    from_dir: FromDirOption = None,
 ) -> None:
     """Register this machine and every one of agent.toml, and measure until Ctrl-C."""
     if context.invoked_subcommand is not None:
@@ -55,11 +61,13 @@ def run(
     path = config or _usual_config()
     if config is not None or path.exists():
         arguments += ["--config", str(path)]
+    if from_dir is not None:
+        arguments += ["--from-dir", str(from_dir)]
     raise typer.Exit(main(arguments))
 
 
 @app.command("add-ssh")
-def add_ssh(
+def add_ssh(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     address: Annotated[str, typer.Argument(help="user@host, or user@host:port.")],
     name: Annotated[str | None, typer.Option("--name", help="Its name. [default: the host]")] = None,
     key: Annotated[
@@ -71,6 +79,7 @@ def add_ssh(
     ] = None,
     folder: FolderOption = None,
     config: ConfigOption = None,
+    from_dir: FromDirOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Pin the host key without asking.")] = False,
 ) -> None:
     """Show a host's key, pin it, check that everything needed is there, and add it to agent.toml."""
@@ -95,7 +104,7 @@ def add_ssh(
         if not yes and not typer.confirm("Is it this machine's?"):
             raise BadInput("not added", field=address, hint="nothing was written")
         entry = HostEntry(name or host, SshHost(host, user, key or _usual_key(), shown, port), device_folder)
-        trouble = _report([ssh_station(entry, folder or _usual_folder(), Thresholds())])
+        trouble = _report([ssh_station(entry, folder or _usual_folder(), Thresholds(), from_dir)])
         if not trouble:
             add_entry(path, entry)
     except DeviceError as error:
@@ -106,7 +115,7 @@ def add_ssh(
 
 
 @app.command()
-def doctor(folder: FolderOption = None, config: ConfigOption = None) -> None:
+def doctor(folder: FolderOption = None, config: ConfigOption = None, from_dir: FromDirOption = None) -> None:
     """Reach this machine and every one of agent.toml, run the runner there, and say what is wrong."""
     from devices.agent_config import read_agent_config  # noqa: PLC0415
     from devices.errors import DeviceError  # noqa: PLC0415
@@ -121,15 +130,51 @@ def doctor(folder: FolderOption = None, config: ConfigOption = None) -> None:
     except DeviceError as error:
         raise BadInput(str(error)) from None
     stations = [local_station("this machine", place, Thresholds(), {})]
-    stations += [ssh_station(entry, place, Thresholds()) for entry in entries]
+    stations += [ssh_station(entry, place, Thresholds(), from_dir) for entry in entries]
     if _report(stations):
         raise typer.Exit(1)
+
+
+@app.command()
+def fetch(
+    to: Annotated[Path, typer.Option("--to", help="The folder to fill, such as one on a memory stick.")],
+    platform: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--platform", help="linux-x86_64, linux-aarch64 (Android too) or macos-arm64. [default: all]"
+        ),
+    ] = None,
+) -> None:
+    """Fetch all that agents lay onto devices, for a lab without a network; bring the folder there for --from-dir."""
+    from devices.errors import DeviceError  # noqa: PLC0415
+    from devices.platforms import PLATFORMS  # noqa: PLC0415
+    from devices.supplies.store import fetch_all  # noqa: PLC0415
+
+    known = [each.name for each in PLATFORMS.values()]
+    for name in platform or ():
+        if name not in known:
+            raise BadInput(f"{name!r} is unknown", field="--platform", hint=f"use {', '.join(known)}")
+    _show_progress()
+    try:
+        written = fetch_all(to, platform or known)
+    except DeviceError as error:
+        raise BadInput(str(error), field="--to") from None
+    size_mb = sum(path.stat().st_size for path in written) / 1e6
+    typer.echo(f"{len(written)} files, {size_mb:.0f} MB, are in {to}")
+
+
+def _show_progress() -> None:
+    """Print what is downloaded and pushed, which may take minutes."""
+    for name in ("devices.supplies", "devices.provision"):
+        logging.getLogger(name).setLevel(logging.INFO)
+        logging.getLogger(name).addHandler(logging.StreamHandler())
 
 
 def _report(stations: "list[Station]") -> bool:
     """Examine devices and print what was found; tell whether any can't be measured."""
     from devices.doctor import examine  # noqa: PLC0415
 
+    _show_progress()
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # what goes wrong is told in the table
     found = [examine(station) for station in stations]
     table = listing("device", "kind", "state", "")

@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 
 from devices.plan import OutputCheck, PoolSection, PoolSpec, Protocol, Workload
 from devices.runner.build import BuiltRunner
-from devices.runner_plan import PlacedModel, Setting, check_plan, memory_plan, pool_plan, time_plan
+from devices.runner_plan import (
+    PlacedModel,
+    Setting,
+    check_plan,
+    library_plan,
+    memory_plan,
+    pool_plan,
+    time_plan,
+)
 from devices.runtime_library import installed_runtime
 from tests.devices.tiny_models import TinyModel, pool_bytes, tiny_model
 
@@ -115,6 +123,13 @@ def test_logits_after_prompt_and_decode_equal_those_of_onnxruntime_in_python(
     records = run(runner, check_plan(NONCE, a_setting(), placed(model, tmp_path), check), tmp_path)
     rows = [record["values"] for record in records if record["record"] == "logits"]
     assert rows == [pytest.approx(row, abs=1e-5) for row in expected]
+
+
+def test_the_library_can_be_opened_without_any_model(runner: BuiltRunner, tmp_path: Path) -> None:
+    records = run(runner, library_plan(NONCE, installed_runtime().path, 10.0), tmp_path)
+    assert [record["record"] for record in records] == ["hello", "library", "done"]
+    last = run(runner, library_plan(NONCE, str(tmp_path / "none.so"), 10.0), tmp_path)[-1]
+    assert "none.so: cannot open shared object file" in last["reason"]
 
 
 def test_timing_alternates_who_goes_first_and_counts_its_samples(runner: BuiltRunner, tmp_path: Path) -> None:
