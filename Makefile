@@ -7,7 +7,7 @@ PIP_OPTIONS ?=
 TEST_OPTIONS ?= -n 2
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test test-all check bench bench-operators operator-table recall-table lock clean
+.PHONY: demo test test-all check bench bench-operators operator-table recall-table lock pins clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/loopfront demo $(DEMO_OPTIONS)
@@ -48,6 +48,10 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet $(PIP_OPTIONS) ".[test,compiler,bench]"
 	.venv-lock/bin/python -m pip freeze --exclude loopfront | sed "s/+cpu$$//" > constraints.txt
 	rm -rf .venv-lock
+
+# Rewrites the pinned files that agents lay onto devices, from what PyPI and Debian have now; look at what changes.
+pins: $(VENV)/.installed
+	$(BIN)/python -m devices.supplies.repin
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -34,7 +34,7 @@ class AgentSettings:
     """Where the service is, and how this agent behaves.
 
     `folder` holds the spool, the runner and the weight pools; one agent at a time may use it. Without an adb server in
-    `phones` none are served.
+    `phones` none are served. With `from_dir`, what would be fetched for devices is taken from that folder.
     """
 
     server: str
@@ -47,6 +47,7 @@ class AgentSettings:
     hosts: tuple[HostEntry, ...] = ()
     phones: AdbServer | None = None
     phone_entries: tuple[PhoneEntry, ...] = ()
+    from_dir: Path | None = None
 
 
 def run_agent(settings: AgentSettings, stop: threading.Event | None = None) -> None:
@@ -84,7 +85,7 @@ def run_agent(settings: AgentSettings, stop: threading.Event | None = None) -> N
 
 def _ssh_stations(settings: AgentSettings) -> Iterator[Station]:
     for each in settings.hosts:
-        yield ssh_station(each, settings.folder, settings.thresholds)
+        yield ssh_station(each, settings.folder, settings.thresholds, settings.from_dir)
 
 
 def _phone_watch(
@@ -93,7 +94,7 @@ def _phone_watch(
     phones = Phones(server, settings.phone_entries)
 
     def serve_phone(phone: Phone) -> None:
-        serve(adb_station(phone, server, settings.folder, settings.thresholds))
+        serve(adb_station(phone, server, settings.folder, settings.thresholds, settings.from_dir))
 
     return lambda: phones.watch(serve_phone, stop)
 
@@ -198,6 +199,11 @@ def _run_as_told(arguments: Sequence[str] | None) -> None:
         action="store_true",
         help="do not look for phones; else those that adb shows are measured on",
     )
+    parser.add_argument(
+        "--from-dir",
+        type=Path,
+        help="take what is laid onto devices from this folder, nothing from a network",
+    )
     parser.add_argument("--exit-with-parent", action="store_true", help="stop when the starting process ends")
     given = parser.parse_args(arguments)
     logging.basicConfig(
@@ -222,6 +228,7 @@ def _run_as_told(arguments: Sequence[str] | None) -> None:
         hosts=read_agent_config(given.config) if given.config else (),
         phones=None if given.no_phones else phone_server(),
         phone_entries=read_phone_entries(given.config) if given.config else (),
+        from_dir=given.from_dir,
     )
     run_agent(settings, stop)
 

@@ -50,11 +50,15 @@ def examine(station: Station) -> Diagnosis:
 
 
 def examine_phones(
-    server: AdbServer, entries: Sequence[PhoneEntry], folder: Path, thresholds: Thresholds
+    server: AdbServer,
+    entries: Sequence[PhoneEntry],
+    folder: Path,
+    thresholds: Thresholds,
+    from_dir: Path | None = None,
 ) -> list[Diagnosis]:
     """Examine every phone that adb shows or agent.toml names; raises ConnectionFault if there is no adb."""
     phones = Phones(server, entries)
-    found = [examine(adb_station(phone, server, folder, thresholds)) for phone in phones.look()]
+    found = [examine(adb_station(phone, server, folder, thresholds, from_dir)) for phone in phones.look()]
     found += [Diagnosis(each.name, each.kind, "", each.trouble) for each in phones.troubles()]
     away = "not connected: plug it in, or type: adb connect HOST:PORT"
     return found + [Diagnosis(each.name or each.serial, KIND, "", away) for each in phones.entries_away()]

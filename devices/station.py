@@ -7,14 +7,14 @@ from pathlib import Path
 
 from devices.adb import AdbConnection, AdbServer
 from devices.agent_config import HostEntry
-from devices.bench import Bench, local_bench, remote_bench
+from devices.bench import ANDROID_FOLDER, Bench, local_bench, remote_bench
 from devices.device_files import ask
 from devices.identity import machine_identity, shown_identity
 from devices.phones import Phone
 from devices.readiness import Thresholds
 from devices.ssh import SshConnection, SshHost
+from devices.supplies.store import Supplies
 
-ANDROID_ROOT = "/data/local/tmp/loopfront"
 """Where files go on a phone: the one place where the shell's user may write and run programs."""
 
 
@@ -59,14 +59,19 @@ def local_station(name: str, folder: Path, thresholds: Thresholds, labels: Mappi
     return Station(name, "local", open_local, labels)
 
 
-def ssh_station(entry: HostEntry, folder: Path, thresholds: Thresholds) -> Station:
-    """Return a machine that is reached over SSH; `folder` keeps here what is built for it."""
-    host = entry.host
+def ssh_station(
+    entry: HostEntry, folder: Path, thresholds: Thresholds, from_dir: Path | None = None
+) -> Station:
+    """Return a machine that is reached over SSH; `folder` keeps here what is built and fetched for it.
+
+    With `from_dir`, what would be fetched is taken from that folder.
+    """
+    host, supplies = entry.host, Supplies(folder / "supplies", from_dir)
 
     def open_ssh() -> OpenStation:
         connection = SshConnection(host)
         try:
-            bench = remote_bench(connection, folder, thresholds, entry.folder)
+            bench = remote_bench(connection, folder, thresholds, entry.folder, supplies)
             machine = _machine_of(connection, host)
         except BaseException:
             connection.close()
@@ -76,16 +81,18 @@ def ssh_station(entry: HostEntry, folder: Path, thresholds: Thresholds) -> Stati
     return Station(entry.name, "ssh", open_ssh, entry.labels)
 
 
-def adb_station(phone: Phone, server: AdbServer, folder: Path, thresholds: Thresholds) -> Station:
-    """Return a phone, reached by whichever way adb shows at the time; `folder` keeps here what is built for it."""
+def adb_station(
+    phone: Phone, server: AdbServer, folder: Path, thresholds: Thresholds, from_dir: Path | None = None
+) -> Station:
+    """Return a phone, reached by whichever way adb shows at the time; `folder` and `from_dir` as for `ssh_station`."""
+    supplies = Supplies(folder / "supplies", from_dir)
 
     def open_adb() -> OpenStation:
         transport = phone.transport()
         connection = AdbConnection(transport, server)
-        machine_id = ask(
-            connection, "cat", "/etc/machine-id"
-        )  # Android has none, a Linux board with adb does
-        bench = remote_bench(connection, folder, thresholds, phone.folder or ANDROID_ROOT)
+        # Android has none, a Linux board with adb does.
+        machine_id = ask(connection, "cat", "/etc/machine-id")
+        bench = remote_bench(connection, folder, thresholds, phone.folder or ANDROID_FOLDER, supplies)
         machine = shown_identity(machine_id) if machine_id else phone.identity
         return OpenStation(phone.identity, machine, bench, _nothing, lambda: transport in phone.transports())
 

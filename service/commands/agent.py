@@ -37,6 +37,11 @@ NoPhonesOption = Annotated[
     typer.Option("--no-phones", help="Leave the phones alone that adb shows. [or: LOOPFRONT_AGENT_PHONES=0]"),
 ]
 
+FromDirOption = Annotated[
+    Path | None,
+    typer.Option("--from-dir", help="Fetch nothing: take it from this folder, which `agent fetch` filled."),
+]
+
 
 @app.callback()
 def run(
@@ -48,6 +53,7 @@ def run(
     folder: FolderOption = None,
     config: ConfigOption = None,
     no_phones: NoPhonesOption = False,
+    from_dir: FromDirOption = None,
 ) -> None:
     """Register this machine, every one of agent.toml and every phone that adb shows, and measure until Ctrl-C."""
     if context.invoked_subcommand is not None:
@@ -61,11 +67,13 @@ def run(
     if config is not None or path.exists():
         arguments += ["--config", str(path)]
     arguments += ["--no-phones"] if no_phones else []
+    if from_dir is not None:
+        arguments += ["--from-dir", str(from_dir)]
     raise typer.Exit(main(arguments))
 
 
 @app.command("add-ssh")
-def add_ssh(
+def add_ssh(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     address: Annotated[str, typer.Argument(help="user@host, or user@host:port.")],
     name: Annotated[str | None, typer.Option("--name", help="Its name. [default: the host]")] = None,
     key: Annotated[
@@ -77,6 +85,7 @@ def add_ssh(
     ] = None,
     folder: FolderOption = None,
     config: ConfigOption = None,
+    from_dir: FromDirOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Pin the host key without asking.")] = False,
 ) -> None:
     """Show a host's key, pin it, check that everything needed is there, and add it to agent.toml."""
@@ -115,7 +124,10 @@ def add_ssh(
 
 @app.command()
 def doctor(
-    folder: FolderOption = None, config: ConfigOption = None, no_phones: NoPhonesOption = False
+    folder: FolderOption = None,
+    config: ConfigOption = None,
+    no_phones: NoPhonesOption = False,
+    from_dir: FromDirOption = None,
 ) -> None:
     """Reach this machine, every one of agent.toml and every phone, run the runner there, and say what is wrong."""
     from devices.agent_config import read_agent_config  # noqa: PLC0415
@@ -132,15 +144,15 @@ def doctor(
     except DeviceError as error:
         raise BadInput(str(error)) from None
     stations = [local_station("this machine", place, Thresholds(), {})]
-    stations += [ssh_station(entry, place, Thresholds()) for entry in entries]
+    stations += [ssh_station(entry, place, Thresholds(), from_dir) for entry in entries]
     found = [examine(station) for station in stations]
     if not no_phones:
-        found += _phones(path if is_read else None, place)
+        found += _phones(path if is_read else None, place, from_dir)
     if _report(found):
         raise typer.Exit(1)
 
 
-def _phones(config: Path | None, folder: Path) -> "list[Diagnosis]":
+def _phones(config: Path | None, folder: Path, from_dir: Path | None) -> "list[Diagnosis]":
     """Examine the phones; where there is no adb, say so in a line: nothing else suffers from it."""
     from devices.agent import phone_server  # noqa: PLC0415
     from devices.agent_config import read_phone_entries  # noqa: PLC0415
@@ -151,7 +163,7 @@ def _phones(config: Path | None, folder: Path) -> "list[Diagnosis]":
     try:
         server = phone_server()
         entries = read_phone_entries(config) if config else ()
-        return examine_phones(server, entries, folder, Thresholds()) if server else []
+        return examine_phones(server, entries, folder, Thresholds(), from_dir) if server else []
     except ConnectionFault as fault:
         typer.echo(f"phones: {fault}")
         return []
@@ -159,7 +171,43 @@ def _phones(config: Path | None, folder: Path) -> "list[Diagnosis]":
         raise BadInput(str(error)) from None
 
 
+@app.command()
+def fetch(
+    to: Annotated[Path, typer.Option("--to", help="The folder to fill, such as one on a memory stick.")],
+    platform: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--platform", help="linux-x86_64, linux-aarch64 (Android too) or macos-arm64. [default: all]"
+        ),
+    ] = None,
+) -> None:
+    """Fetch all that agents lay onto devices, for a lab without a network; bring the folder there for --from-dir."""
+    from devices.errors import DeviceError  # noqa: PLC0415
+    from devices.platforms import PLATFORMS  # noqa: PLC0415
+    from devices.supplies.store import fetch_all  # noqa: PLC0415
+
+    known = [each.name for each in PLATFORMS.values()]
+    for name in platform or ():
+        if name not in known:
+            raise BadInput(f"{name!r} is unknown", field="--platform", hint=f"use {', '.join(known)}")
+    _show_progress()
+    try:
+        written = fetch_all(to, platform or known)
+    except DeviceError as error:
+        raise BadInput(str(error), field="--to") from None
+    size_mb = sum(path.stat().st_size for path in written) / 1e6
+    typer.echo(f"{len(written)} files, {size_mb:.0f} MB, are in {to}")
+
+
+def _show_progress() -> None:
+    """Print what is downloaded and pushed, which may take minutes."""
+    for name in ("devices.supplies", "devices.provision"):
+        logging.getLogger(name).setLevel(logging.INFO)
+        logging.getLogger(name).addHandler(logging.StreamHandler())
+
+
 def _hush() -> None:
+    _show_progress()
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # what goes wrong is told in the table
 
 
