@@ -109,13 +109,26 @@ class Stored(Answer):
 
 
 class AttemptOut(Answer):
-    """One grant of a job's lease and how it ended."""
+    """One grant of a job's lease, and how it ended with the log of what ran.
 
+    `ended_by` is "result", "released" or "expired", and "" while it lasts; `outcome` is a result's kind. A result that
+    came when the job had been granted anew doesn't count: `late_outcome` is its kind. `target` is a trial's.
+    """
+
+    id: str
+    job_id: str
     token: int
+    purpose: str
+    study: str
+    target: str
+    round: int
+    device: str
+    agent: str
     granted_at: datetime
     ended_at: datetime | None
     ended_by: str
     outcome: str
+    late_outcome: str
     reason: str
     log: str
 
