@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from service.commands import agent, arch, device, study
+from service.commands import agent, arch, device, study, trial
 from service.commands.demo import demo
 from service.commands.up import up
 from service.errors import BadInput, ServiceError
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command("up")(up)
 app.command("demo")(demo)
 app.add_typer(study.app, name="study")
+app.add_typer(trial.app, name="trial")
 app.add_typer(device.app, name="device")
 app.add_typer(agent.app, name="agent")
 app.add_typer(arch.app, name="arch")

@@ -3,11 +3,14 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from service.device_result import require_bounded_facts
 
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@:-]*$")]
 Identity = Annotated[str, Field(min_length=1, max_length=200)]
 ShortText = Annotated[str, Field(max_length=4000)]
+Facts = Annotated[dict[str, Any], Field(max_length=256), AfterValidator(require_bounded_facts)]
 Layout = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z]+$")]
 
 
@@ -30,7 +33,7 @@ class DeviceRegistration(Given):
     name: Name
     kind: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
     labels: dict[str, str] = Field(default_factory=dict, max_length=64)
-    facts: dict[str, Any] = Field(default_factory=dict, max_length=256)
+    facts: Facts = Field(default_factory=dict)
 
 
 class AgentRegistration(Given):
