@@ -120,7 +120,8 @@ class TrialDetail:
 class AttemptRow:
     """One attempt at measuring: what for, where, by whom, how it ended ("measured", "device_lost", "no report came").
 
-    `reason` is one line, `log` what ran, both "" where there is none; `seconds` count until now while it lasts.
+    `device` says in brackets which of a study's targets it stands for; `reason` is one line, `log` what ran, both ""
+    where there is none; `seconds` count until now while it lasts.
     """
 
     began_at: str

@@ -26,5 +26,7 @@ def _paragraph(attempt: AttemptRow, number: str) -> str:
     if attempt.reason:
         lines.append(f"{INDENT}{attempt.reason}")
     # Marked, so that no line of a log can be taken for one of ours.
-    logged = [f"{INDENT}| {line}" for line in attempt.log.splitlines()]
-    return "\n".join([*lines, *(logged or [f"{INDENT}(no log)"])])
+    lines += [f"{INDENT}| {line}" for line in attempt.log.splitlines()]
+    if attempt.is_failure and not attempt.log:
+        lines.append(f"{INDENT}no log came with it")
+    return "\n".join(lines)

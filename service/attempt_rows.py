@@ -14,12 +14,13 @@ def attempt_row(attempt: AttemptOut) -> AttemptRow:
     ending = attempt.outcome or ENDINGS.get(attempt.ended_by, attempt.ended_by)
     late = f", then too late: {attempt.late_outcome}" if attempt.late_outcome else ""
     purpose = " of ".join(text for text in (attempt.purpose, attempt.study) if text)
+    has_other_name = attempt.target not in {"", attempt.device}
     until = attempt.ended_at or datetime.now(UTC)
     return AttemptRow(
         began_at=attempt.granted_at.isoformat(timespec="seconds"),
         seconds=max(0.0, (until - attempt.granted_at).total_seconds()),
-        purpose=f"{purpose}, for {attempt.target}" if attempt.target else purpose,
-        device=attempt.device,
+        purpose=purpose,
+        device=f"{attempt.device} ({attempt.target})" if has_other_name else attempt.device,
         agent=attempt.agent,
         ending=ending + late,
         is_failure=ending not in NO_FAILURES,
