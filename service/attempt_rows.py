@@ -6,6 +6,7 @@ from reports.rows import AttemptRow
 from service.api.schemas import AttemptOut
 
 ENDINGS = {"": "under way", "released": "given back", "expired": "no report came"}
+PURPOSES = {"single": "single measurement"}
 NO_FAILURES = frozenset({"measured", "under way", "given back"})
 
 
@@ -13,7 +14,9 @@ def attempt_row(attempt: AttemptOut) -> AttemptRow:
     """Say in words what an attempt was for and how it ended."""
     ending = attempt.outcome or ENDINGS.get(attempt.ended_by, attempt.ended_by)
     late = f", then too late: {attempt.late_outcome}" if attempt.late_outcome else ""
-    purpose = " of ".join(text for text in (attempt.purpose, attempt.study) if text)
+    purpose = " of ".join(
+        text for text in (PURPOSES.get(attempt.purpose, attempt.purpose), attempt.study) if text
+    )
     has_other_name = attempt.target not in {"", attempt.device}
     until = attempt.ended_at or datetime.now(UTC)
     return AttemptRow(

@@ -1,5 +1,6 @@
 """Lead one study: each step does the next thing that its rows say is to be done."""
 
+import shlex
 import threading
 import time
 
@@ -77,7 +78,8 @@ class StudyLead:
         for name, device in devices.items():
             found = self.desk.calibrate(device_target(device), self.definition.workload, self.study_id, since)
             if isinstance(found, Refused):
-                return self._fail(studies.CALIBRATING, f"{device.name}: {found.detail}")
+                told = f"`loopfront device log {shlex.quote(device.name)}` shows what ran"
+                return self._fail(studies.CALIBRATING, f"{device.name}: {found.detail}; {told}")
             if isinstance(found, Calibration):
                 self._pin(name, found)
         return self._run_when_calibrated()
