@@ -117,6 +117,25 @@ class TrialDetail:
 
 
 @dataclass(frozen=True)
+class AttemptRow:
+    """One attempt at measuring: what for, where, by whom, how it ended ("measured", "device_lost", "no report came").
+
+    `device` says in brackets which of a study's targets it stands for; `reason` is one line, `log` what ran, both ""
+    where there is none; `seconds` count until now while it lasts.
+    """
+
+    began_at: str
+    seconds: float
+    purpose: str
+    device: str
+    agent: str
+    ending: str
+    is_failure: bool
+    reason: str = ""
+    log: str = ""
+
+
+@dataclass(frozen=True)
 class HypervolumePoint:
     """The hypervolume of the front once trial number `trial` was told."""
 
@@ -248,6 +267,7 @@ class DeviceSummaryRow:
     kind: str
     agent: str
     facts: Mapping[str, str] = field(default_factory=dict)
+    href: str = ""
 
 
 @dataclass(frozen=True)

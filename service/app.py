@@ -7,7 +7,19 @@ from fastapi import APIRouter, FastAPI
 from fastapi.staticfiles import StaticFiles
 
 import reports
-from service.api import agents, blobs, devices, health, jobs, measurements, pages, problems, studies, trials
+from service.api import (
+    agents,
+    attempts,
+    blobs,
+    devices,
+    health,
+    jobs,
+    measurements,
+    pages,
+    problems,
+    studies,
+    trials,
+)
 from service.api.limits import KnownHostOnly, LimitedBody
 from service.parts import Parts
 from service.version import VERSION
@@ -17,6 +29,7 @@ ROUTERS: Sequence[APIRouter] = (
     health.router,
     studies.router,
     trials.router,
+    attempts.router,
     measurements.router,
     devices.router,
     agents.router,

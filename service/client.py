@@ -122,6 +122,18 @@ class Client:
         """Withdraw the wish for a single measurement."""
         return self._post(schemas.MeasurementOut, f"/measurements/{_part(measurement_id)}/cancel", {})
 
+    def trial_attempts(self, name: str, number: int) -> list[schemas.AttemptOut]:
+        """List every attempt behind a trial, the first one first."""
+        return self._get_list(schemas.AttemptOut, f"/studies/{_part(name)}/trials/{number}/attempts")
+
+    def measurement_attempts(self, measurement_id: str) -> list[schemas.AttemptOut]:
+        """List every attempt behind a single measurement and its calibration, the first one first."""
+        return self._get_list(schemas.AttemptOut, f"/measurements/{_part(measurement_id)}/attempts")
+
+    def device_attempts(self, name: str, newest: int = 20) -> list[schemas.AttemptOut]:
+        """List the newest attempts on a device, the newest one first."""
+        return self._get_list(schemas.AttemptOut, f"/devices/{_part(name)}/attempts?newest={newest}")
+
     def job_log(self, job_id: str) -> schemas.JobLog:
         """Read every attempt of a job."""
         return self._get(schemas.JobLog, f"/jobs/{_part(job_id)}/log")

@@ -1,16 +1,19 @@
 """The pages for people: the list of studies, a study's live page, a trial with everything behind it."""
 
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Path
 from fastapi.responses import HTMLResponse
 from sqlalchemy.orm import Session
 
-from reports.pages import render_index, render_study_page, render_trial_page
+from reports.pages import render_attempts_page, render_index, render_study_page, render_trial_page
 from reports.rows import DeviceSummaryRow, PageUrls, StudySummaryRow, TrialDetail
+from service.api.attempts import device_attempts, trial_attempts
 from service.api.dependencies import ServiceParts
 from service.api.devices import list_devices
 from service.api.schemas import DeviceOut
+from service.attempt_rows import attempt_row
 from service.errors import NotFound
 from service.store.rows import StudyRow
 from service.store.studies import Studies
@@ -48,8 +51,16 @@ def trial_page(name: StudyKey, number: int, parts: ServiceParts) -> HTMLResponse
         raise NotFound(
             f"the study {name!r} has no trial {number}", field="number", hint="its page lists them"
         )
-    detail = report.details.get(number)
-    return HTMLResponse(render_trial_page(report, number, detail or TrialDetail(), _urls(report.name)))
+    attempts = [attempt_row(each) for each in trial_attempts(name, number, parts)]
+    detail = report.details.get(number, TrialDetail())
+    return HTMLResponse(render_trial_page(report, number, detail, _urls(report.name), attempts))
+
+
+@router.get("/devices/{name}/attempts")
+def attempts_page(name: StudyKey, parts: ServiceParts) -> HTMLResponse:
+    """Show the newest attempts at measuring on a device, with their logs."""
+    attempts = [attempt_row(each) for each in device_attempts(name, parts)]
+    return HTMLResponse(render_attempts_page(name, attempts, PageUrls(page="")))
 
 
 def _urls(name: str) -> PageUrls:
@@ -77,4 +88,11 @@ def _study_line(session: Session, row: StudyRow) -> StudySummaryRow:
 def _device_line(device: DeviceOut) -> DeviceSummaryRow:
     facts = {name: str(device.facts[name]) for name in ("processor", "cores") if device.facts.get(name)}
     state = "online" if device.online else "away"
-    return DeviceSummaryRow(name=device.name, state=state, kind=device.kind, agent=device.agent, facts=facts)
+    return DeviceSummaryRow(
+        name=device.name,
+        state=state,
+        kind=device.kind,
+        agent=device.agent,
+        facts=facts,
+        href=f"/devices/{quote(device.name)}/attempts",
+    )

@@ -3,7 +3,9 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from service.device_result import require_bounded_facts
 
 from devices.plan import Profile
 from service.workloads import Contexts
@@ -11,6 +13,7 @@ from service.workloads import Contexts
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@:-]*$")]
 Identity = Annotated[str, Field(min_length=1, max_length=200)]
 ShortText = Annotated[str, Field(max_length=4000)]
+Facts = Annotated[dict[str, Any], Field(max_length=256), AfterValidator(require_bounded_facts)]
 Layout = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z]+$")]
 
 
@@ -33,7 +36,7 @@ class DeviceRegistration(Given):
     name: Name
     kind: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
     labels: dict[str, str] = Field(default_factory=dict, max_length=64)
-    facts: dict[str, Any] = Field(default_factory=dict, max_length=256)
+    facts: Facts = Field(default_factory=dict)
 
 
 class AgentRegistration(Given):
@@ -112,13 +115,26 @@ class Stored(Answer):
 
 
 class AttemptOut(Answer):
-    """One grant of a job's lease and how it ended."""
+    """One grant of a job's lease, and how it ended with the log of what ran.
 
+    `ended_by` is "result", "released" or "expired", and "" while it lasts; `outcome` is a result's kind. A result that
+    came when the job had been granted anew doesn't count: `late_outcome` is its kind. `target` is a trial's.
+    """
+
+    id: str
+    job_id: str
     token: int
+    purpose: str
+    study: str
+    target: str
+    round: int
+    device: str
+    agent: str
     granted_at: datetime
     ended_at: datetime | None
     ended_by: str
     outcome: str
+    late_outcome: str
     reason: str
     log: str
 

@@ -1,9 +1,12 @@
 """`loopfront device`: the devices that agents registered."""
 
+from typing import Annotated
+
 import typer
 from rich.console import Console
 
 from service.client import Client
+from service.commands.attempts import print_attempts
 from service.commands.listing import listing
 from service.commands.options import DataFolderOption, JsonOption, UrlOption, service_url
 
@@ -25,3 +28,17 @@ def list_devices(
         facts = [str(device.facts.get(name) or "") for name in ("processor", "cores")]
         table.add_row(device.name, "online" if device.online else "away", device.kind, device.agent, *facts)
     Console().print(table)
+
+
+@app.command("log")
+def log(
+    name: Annotated[str, typer.Argument(help="The device's name.")],
+    newest: Annotated[int, typer.Option("--newest", help="How many.", min=1, max=200)] = 20,
+    url: UrlOption = None,
+    data_folder: DataFolderOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show the newest attempts at measuring on a device, with the log of what ran; calibrations too."""
+    with Client(service_url(url, data_folder)) as client:
+        attempts = client.device_attempts(name, newest)
+    print_attempts(attempts, json, f"{name}: nothing was measured on it yet")
