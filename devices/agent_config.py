@@ -1,4 +1,7 @@
-"""Reads and extends agent.toml: the machines that an agent reaches over SSH.
+"""Reads and extends agent.toml: the machines that an agent reaches over SSH, and their owner's rules.
+
+[own]                                 # the agent's own machine
+allowed_hours = ["22:00-07:00"]       # these and other rules of `devices.owner_rules` fit every table
 
 [[ssh]]
 name = "desk"
@@ -20,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from devices.errors import ConfigUnusable, PlanError
+from devices.owner_rules import OwnerRules, OwnerTable, rules_of
 from devices.ssh import SshHost
 from devices.strict_reading import read
 
@@ -34,10 +38,19 @@ class HostEntry:
     host: SshHost
     folder: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    rules: OwnerRules = field(default_factory=OwnerRules)
 
 
 @dataclass(frozen=True)
-class _SshTable:
+class OwnEntry:
+    """The agent's own machine: the labels and rules that its owner gives it."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    rules: OwnerRules = field(default_factory=OwnerRules)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SshTable(OwnerTable):
     name: str
     host: str
     user: str
@@ -45,26 +58,36 @@ class _SshTable:
     host_key: str
     port: int = 22
     folder: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Document:
+    own: OwnerTable = field(default_factory=OwnerTable)
     ssh: tuple[_SshTable, ...] = ()
+
+
+def read_own_entry(path: Path) -> OwnEntry:
+    """Read what the file says of the agent's own machine; raises as `read_agent_config`."""
+    own = _read_document(path).own
+    return OwnEntry(own.labels, rules_of(f"{path}.own", own))
 
 
 def read_agent_config(path: Path) -> tuple[HostEntry, ...]:
     """Read the file; raises ConfigUnusable naming the place, the value and a way out."""
+    document = _read_document(path)
+    names = [table.name for table in document.ssh]
+    return tuple(_entry(f"{path}.ssh[{i}]", table, names) for i, table in enumerate(document.ssh))
+
+
+def _read_document(path: Path) -> _Document:
     try:
-        document = read(_Document, tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+        return read(_Document, tomllib.loads(path.read_text(encoding="utf-8")), str(path))
     except OSError as error:
         raise ConfigUnusable(f"{path} can't be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigUnusable(f"{path} is no TOML: {error}") from None
     except PlanError as error:
         raise ConfigUnusable(str(error)) from None
-    names = [table.name for table in document.ssh]
-    return tuple(_entry(f"{path}.ssh[{i}]", table, names) for i, table in enumerate(document.ssh))
 
 
 def _entry(place: str, table: _SshTable, names: list[str]) -> HostEntry:
@@ -78,7 +101,7 @@ def _entry(place: str, table: _SshTable, names: list[str]) -> HostEntry:
     if table.folder is not None and not table.folder.startswith("/"):
         raise ConfigUnusable(f"{place}.folder = {table.folder!r}: write the whole path, from / on")
     host = SshHost(table.host, table.user, Path(table.key).expanduser(), table.host_key, table.port)
-    return HostEntry(table.name, host, table.folder, table.labels)
+    return HostEntry(table.name, host, table.folder, table.labels, rules_of(place, table))
 
 
 def add_entry(path: Path, entry: HostEntry) -> None:

@@ -9,6 +9,7 @@ from devices.agent_config import HostEntry
 from devices.bench import Bench, local_bench, remote_bench
 from devices.device_files import ask
 from devices.identity import machine_identity, shown_identity
+from devices.owner_rules import OwnerRules
 from devices.readiness import Thresholds
 from devices.ssh import SshConnection, SshHost
 
@@ -34,16 +35,23 @@ class Station:
     kind: str
     open: Callable[[], OpenStation]
     labels: Mapping[str, str] = field(default_factory=dict)
+    rules: OwnerRules = field(default_factory=OwnerRules)
 
 
-def local_station(name: str, folder: Path, thresholds: Thresholds, labels: Mapping[str, str]) -> Station:
+def local_station(
+    name: str,
+    folder: Path,
+    thresholds: Thresholds,
+    labels: Mapping[str, str],
+    rules: OwnerRules | None = None,
+) -> Station:
     """Return this very machine, with its files in `folder`."""
 
     def open_local() -> OpenStation:
         identity = machine_identity(folder)
         return OpenStation(identity, identity, local_bench(folder, thresholds), _nothing)
 
-    return Station(name, "local", open_local, labels)
+    return Station(name, "local", open_local, labels, rules or OwnerRules())
 
 
 def ssh_station(entry: HostEntry, folder: Path, thresholds: Thresholds) -> Station:
@@ -60,7 +68,7 @@ def ssh_station(entry: HostEntry, folder: Path, thresholds: Thresholds) -> Stati
             raise
         return OpenStation(_identity_of(machine, host, folder), machine, bench, connection.close)
 
-    return Station(entry.name, "ssh", open_ssh, entry.labels)
+    return Station(entry.name, "ssh", open_ssh, entry.labels, entry.rules)
 
 
 def _machine_of(connection: SshConnection, host: SshHost) -> str:

@@ -68,7 +68,7 @@ def next_step(kind: str, attempts_reported: int, is_quarantined: bool = False) -
 
 
 def faults_in_a_row(kind: str, before: int) -> int:
-    """Count a device's faults without a break after an outcome of `kind`; a wrong output is our bug and says nothing."""
+    """Count a device's faults without a break after an outcome; a wrong output is our bug and says nothing."""
     if kind in RETRIED_KINDS:
         return before + 1
     return before if kind == "wrong_output" else 0

@@ -206,9 +206,7 @@ class Jobs:
             job.state = CANCELLED
             job.finished_at = database_now(self.session)
 
-    def _next_job(
-        self, agent_id: str, device_id: str, now: datetime, lease_seconds: float
-    ) -> JobRow | None:
+    def _next_job(self, agent_id: str, device_id: str, now: datetime, lease_seconds: float) -> JobRow | None:
         # Locking the device first makes "one lease at a time" hold on PostgreSQL too, whoever asks.
         owned = select(DeviceRow).where(
             DeviceRow.id == device_id,

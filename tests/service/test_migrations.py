@@ -28,4 +28,4 @@ def test_upgrading_twice_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_the_newest_migration_is_found_beside_the_code() -> None:
-    assert ScriptDirectory.from_config(migration_config()).get_heads() == ["0001"]
+    assert ScriptDirectory.from_config(migration_config()).get_heads() == ["0002"]
