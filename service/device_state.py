@@ -72,6 +72,12 @@ def state_of_device(session: Session, device: DeviceRow) -> DeviceState:
     return judge_device(device, agent, station, words, database_now(session))
 
 
+def waiting_words(session: Session, device: DeviceRow) -> str:
+    """Say in a line what keeps a device from being measured; "" where it can be."""
+    state = state_of_device(session, device)
+    return state.waiting_words(device.name) if state.is_waited_for else ""
+
+
 def state_of_station(station: StationRow, agent: AgentRow, now: datetime) -> DeviceState:
     """Decide for a device that never was registered; READY ones are about to be."""
     if not is_online(agent, now):

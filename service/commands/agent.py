@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from service.commands.agent_tokens import own_service, store_and_run_again, token_file, token_of
 from service.commands.listing import listing
+from service.commands.options import DataFolderOption
 from service.errors import BadInput
+from service.settings import load_settings
 
 if TYPE_CHECKING:
     from devices.agent_config import HostEntry
+    from devices.agent_token import AgentToken
+    from devices.doctor import Diagnosis
     from devices.station import Station
 
 app = typer.Typer(
@@ -32,10 +37,18 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", help="The machines to reach. [default: ~/.config/loopfront/agent.toml]"),
 ]
+TokenFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        help="The file that holds the agent token; else LOOPFRONT_AGENT_TOKEN, that of a service of this machine and "
+        "user, or ~/.config/loopfront/token.",
+    ),
+]
 
 
 @app.callback()
-def run(
+def run(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     context: typer.Context,
     server: Annotated[
         str | None, typer.Option("--server", help="Address of the service, such as http://127.0.0.1:8765.")
@@ -43,8 +56,20 @@ def run(
     name: Annotated[str, typer.Option("--name", help="Name of this machine. [default: its host name]")] = "",
     folder: FolderOption = None,
     config: ConfigOption = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            help="What `loopfront token agent` printed on the service's machine; it is kept in "
+            "~/.config/loopfront/token, so that once is enough.",
+        ),
+    ] = None,
+    token_path: TokenFileOption = None,
+    data_folder: DataFolderOption = None,
 ) -> None:
     """Register this machine and every one of agent.toml, and measure until Ctrl-C."""
+    if token is not None:
+        store_and_run_again(token)
     if context.invoked_subcommand is not None:
         return
     if server is None:
@@ -55,6 +80,8 @@ def run(
     path = config or _usual_config()
     if config is not None or path.exists():
         arguments += ["--config", str(path)]
+    if (found := token_file(token_path, server, data_folder)) is not None:
+        arguments += ["--token-file", str(found)]
     raise typer.Exit(main(arguments))
 
 
@@ -106,28 +133,79 @@ def add_ssh(
 
 
 @app.command()
-def doctor(folder: FolderOption = None, config: ConfigOption = None) -> None:
-    """Reach this machine and every one of agent.toml, run the runner there, and say what is wrong."""
-    from devices.agent_config import read_agent_config  # noqa: PLC0415
+def doctor(
+    server: Annotated[
+        str | None,
+        typer.Option(
+            "--server",
+            help="The service to tell what was found. [default: the one that the agent here talks to]",
+        ),
+    ] = None,
+    folder: FolderOption = None,
+    config: ConfigOption = None,
+    token_path: TokenFileOption = None,
+    data_folder: DataFolderOption = None,
+) -> None:
+    """Reach this machine and every one of agent.toml, run the runner there, and say what is wrong.
+
+    A device that passes leaves its quarantine.
+    """
+    from devices.agent import remembered_server  # noqa: PLC0415
+    from devices.agent_config import OwnEntry, read_agent_config, read_own_entry  # noqa: PLC0415
     from devices.errors import DeviceError  # noqa: PLC0415
     from devices.readiness import Thresholds  # noqa: PLC0415
     from devices.station import local_station, ssh_station  # noqa: PLC0415
 
-    path, place = config or _usual_config(), folder or _usual_folder()
+    running = own_service(data_folder)
+    path, place = config or _usual_config(), folder or _usual_folder(running is not None, data_folder)
+    is_there = config is not None or path.exists()
     try:
-        entries: tuple[HostEntry, ...] = (
-            read_agent_config(path) if config is not None or path.exists() else ()
-        )
+        own = read_own_entry(path) if is_there else OwnEntry()
+        entries: tuple[HostEntry, ...] = read_agent_config(path) if is_there else ()
     except DeviceError as error:
         raise BadInput(str(error)) from None
-    stations = [local_station("this machine", place, Thresholds(), {})]
+    stations = [local_station("this machine", place, Thresholds(), own.labels)]
     stations += [ssh_station(entry, place, Thresholds()) for entry in entries]
-    if _report(stations):
+    found = _examined(stations)
+    told = server or remembered_server(place) or (running.url if running else "")
+    if told:
+        _tell(told, token_of(token_path, told, data_folder), place, found, is_asked=server is not None)
+    if any(each.trouble for each in found):
         raise typer.Exit(1)
+
+
+def _tell(
+    server: str, token: "AgentToken | None", place: Path, found: "list[Diagnosis]", is_asked: bool
+) -> None:
+    """Tell the service what was found; that it can't be told is an error only where it was asked for."""
+    from devices.doctor import examination_of  # noqa: PLC0415
+    from devices.errors import DeviceError  # noqa: PLC0415
+    from devices.identity import machine_identity  # noqa: PLC0415
+    from devices.service_link import ServiceLink  # noqa: PLC0415
+
+    try:
+        with ServiceLink(server, token) as link:
+            noted = link.tell_examinations(machine_identity(place), [examination_of(each) for each in found])
+    except DeviceError as error:
+        if is_asked:
+            raise BadInput(
+                str(error), field="--server", hint="the devices were examined all the same"
+            ) from None
+        typer.echo(f"{server} was not told: {error}", err=True)
+        return
+    for each in noted:
+        if each.is_lifted:
+            typer.echo(f"{each.device} leaves its quarantine")
+    known = ", ".join(each.device for each in noted if each.device) or "none of these devices"
+    typer.echo(f"told {server}, which knows {known}")
 
 
 def _report(stations: "list[Station]") -> bool:
     """Examine devices and print what was found; tell whether any can't be measured."""
+    return any(each.trouble for each in _examined(stations))
+
+
+def _examined(stations: "list[Station]") -> "list[Diagnosis]":
     from devices.doctor import examine  # noqa: PLC0415
 
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # what goes wrong is told in the table
@@ -137,7 +215,7 @@ def _report(stations: "list[Station]") -> bool:
         state = "can't be measured" if each.trouble else "must wait" if each.obstacles else "ready"
         table.add_row(each.name, each.kind, state, each.trouble or "; ".join(each.obstacles) or each.facts)
     Console().print(table)
-    return any(each.trouble for each in found)
+    return found
 
 
 def _parted(address: str) -> tuple[str, str, int]:
@@ -158,8 +236,12 @@ def _usual_key() -> Path:
     return found
 
 
-def _usual_folder() -> Path:
-    return Path.home() / ".local" / "share" / "loopfront-agent"
+def _usual_folder(has_service: bool = False, data_folder: Path | None = None) -> Path:
+    """Where agents keep their files; the agent of a service that runs here has its folder in the service's."""
+    usual = Path.home() / ".local" / "share" / "loopfront-agent"
+    if has_service and not usual.exists():
+        return load_settings(data_folder=data_folder).data_folder / "agent"
+    return usual
 
 
 def _usual_config() -> Path:
