@@ -1,5 +1,6 @@
 """Whether a device may be measured now, why not, and what to type: one answer for list, page and studies."""
 
+import shlex
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -51,7 +52,9 @@ def judge_device(  # noqa: PLR0911 - a ladder, the strongest reason first
     if device.quarantined_at is not None:
         return DeviceState("quarantined", device.quarantine_reason, DOCTOR)
     if device.paused_at is not None:
-        return DeviceState("paused", device.pause_reason, f"loopfront device resume {device.name!r}")
+        return DeviceState(
+            "paused", device.pause_reason, f"loopfront device resume {shlex.quote(device.name)}"
+        )
     if not is_online(agent, now):
         silence = f"nothing was heard of its agent {agent.name} lately"
         return DeviceState("away", silence, f"on {agent.name}: loopfront agent --server ...")
@@ -89,4 +92,5 @@ def state_of_station(station: StationRow, agent: AgentRow, now: datetime) -> Dev
 
 def _job_words(session: Session, job: JobRow) -> str:
     study = session.get(StudyRow, job.study_id) if job.study_id else None
-    return f"{job.purpose} of study {study.name}" if study is not None else job.purpose
+    purpose = "single measurement" if job.purpose == "single" else job.purpose
+    return f"{purpose} of study {study.name}" if study is not None else purpose

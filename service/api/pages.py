@@ -6,11 +6,11 @@ from fastapi import APIRouter, Path
 from fastapi.responses import HTMLResponse
 from sqlalchemy.orm import Session
 
-from reports.pages import render_index, render_study_page, render_trial_page
-from reports.rows import DeviceSummaryRow, PageUrls, StudySummaryRow, TrialDetail
+from reports.pages import render_devices, render_index, render_study_page, render_trial_page
+from reports.rows import PageUrls, StudySummaryRow, TrialDetail
 from service.api.dependencies import ServiceParts
-from service.api.devices import list_devices
-from service.api.schemas import DeviceOut
+from service.api.devices import list_devices, list_unregistered
+from service.device_rows import device_rows
 from service.errors import NotFound
 from service.store.rows import StudyRow
 from service.store.studies import Studies
@@ -27,8 +27,15 @@ def index(parts: ServiceParts) -> HTMLResponse:
     """Show every study and every device."""
     with parts.database.read() as session:
         studies = tuple(_study_line(session, row) for row in Studies(session).all())
-    devices = tuple(_device_line(each) for each in list_devices(parts))
+    devices = device_rows(list_devices(parts), list_unregistered(parts))
     return HTMLResponse(render_index(studies, devices, PageUrls(page="/"), parts.trouble))
+
+
+@router.get("/devices")
+def devices_page(parts: ServiceParts) -> HTMLResponse:
+    """Show every device that an agent knows: whether it can be measured, and what to type where not."""
+    rows = device_rows(list_devices(parts), list_unregistered(parts))
+    return HTMLResponse(render_devices(rows, PageUrls(page="/devices"), parts.trouble))
 
 
 @router.get("/studies/{name}")
@@ -72,9 +79,3 @@ def _study_line(session: Session, row: StudyRow) -> StudySummaryRow:
         href=f"/studies/{row.name}",
         seconds=progress.elapsed_seconds,
     )
-
-
-def _device_line(device: DeviceOut) -> DeviceSummaryRow:
-    facts = {name: str(device.facts[name]) for name in ("processor", "cores") if device.facts.get(name)}
-    state = "online" if device.online else "away"
-    return DeviceSummaryRow(name=device.name, state=state, kind=device.kind, agent=device.agent, facts=facts)

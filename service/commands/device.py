@@ -1,7 +1,6 @@
 """`loopfront device`: the devices that agents know; pause one, resume it, label it."""
 
 import json as json_text
-from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -31,7 +30,7 @@ def list_devices(
         listed += [{"id": None, **station.model_dump(mode="json")} for station in unregistered]
         typer.echo(json_text.dumps(listed))
         return
-    table = listing("name", "state", "kind", "agent", "processor", "cores", "labels", "last measured")
+    table = listing("name", "state", "kind", "agent", "processor", "cores", "labels")
     for device in devices:
         table.add_row(*map(Text, _cells(device)))
     for station in unregistered:
@@ -95,8 +94,7 @@ def _print(device: DeviceOut, json: bool) -> None:
 
 def _cells(device: DeviceOut) -> tuple[str, ...]:
     facts = [str(device.facts.get(name) or "") for name in ("processor", "cores")]
-    measured = _moment(device.last_measured_at)
-    return device.name, _words(device.state), device.kind, device.agent, *facts, _labels(device), measured
+    return device.name, _words(device.state), device.kind, device.agent, *facts, _labels(device)
 
 
 def _labels(device: DeviceOut) -> str:
@@ -118,10 +116,6 @@ def _explained(device: DeviceOut | StationOut) -> str:
 
 def _words(state: str) -> str:
     return "can't be opened" if state == "unopened" else state
-
-
-def _moment(moment: datetime | None) -> str:
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M") if moment else ""
 
 
 def _parted(text: str) -> tuple[str, str | None]:

@@ -70,13 +70,14 @@ class Stations:
         return Devices(self.session).with_identity(identity) if identity else None
 
     def _store(self, agent_id: str, row: StationRow | None, given: StationGiven) -> None:
+        now = database_now(self.session)
         before = row.state if row is not None else ""
         if row is None:
             row = StationRow(agent_id=agent_id, name=given.name, identity=None)
-            self.session.add(row)
         row.kind, row.state, row.words = given.kind, given.state, given.words
         row.identity = given.identity or row.identity
-        row.told_at = database_now(self.session)
+        row.told_at = now
+        self.session.add(row)
         self.session.flush()
         if given.state == KEY_CHANGED and before != KEY_CHANGED and row.identity:
             self._quarantine(row.identity, given.words)
