@@ -255,9 +255,12 @@ def _require_protocol(response: httpx2.Response) -> None:
     if spoken == PROTOCOL_VERSION:
         return
     version, own = response.headers.get("Loopfront-Version", "")[:40], own_version()
-    said = (
-        f"the service speaks agent protocol {spoken or 'none that it names'}, this agent {PROTOCOL_VERSION}"
-    )
+    said = f"the service speaks agent protocol {spoken}, this agent {PROTOCOL_VERSION}"
+    if not spoken:
+        said = (
+            f"what answers there names no agent protocol, so it is an older service or another program "
+            f"(this agent speaks {PROTOCOL_VERSION})"
+        )
     if spoken.isdecimal() and int(spoken) > int(PROTOCOL_VERSION):
         wanted = f"'loopfront=={version}'" if version else "--upgrade loopfront"
         raise ProtocolMismatch(f"{said}; on this machine: pip install {wanted}, then start the agent again")

@@ -1,16 +1,20 @@
 """Serves one device of an agent: open ▸ lease ▸ measure ▸ spool ▸ report, for as long as it is wanted."""
 
 import logging
+import secrets
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from devices.conditions import read_conditions
+from devices.connection import Limits
 from devices.delivery import Delivery
 from devices.errors import (
     AgentUnwelcome,
     BlobDamaged,
+    ConnectionFault,
     DeviceError,
     HostKeyChanged,
     LeaseSuperseded,
@@ -40,6 +44,10 @@ _FETCHES = 3
 # Short enough to stop soon when asked; a lease request must not be abandoned, for a lease may be on its way.
 _LEASE_WAIT_S = 2.0
 
+_ALIVE_S = 15.0
+"""An idle device is asked this often whether it is still there."""
+_ECHO = Limits(deadline_s=10.0, silence_s=10.0)
+
 _REST_S = 3.0
 """How often a device that rests by its owner's rules is looked at again."""
 
@@ -66,6 +74,7 @@ class Worker:
         self._board = shared.board
         self._gate = OwnersGate(station.rules)
         self._measured = 0
+        self._heard_s = 0.0
 
     def work(self) -> None:
         """Work until `stop` is set; whatever is away is waited for."""
@@ -103,6 +112,7 @@ class Worker:
     def _step(self, link: ServiceLink) -> None:
         self._delivery.deliver(link)
         opened = self._opened = self._opened or self._station.open()
+        self._require_alive(opened)
         agent_id, device_id = self._membership.ids_of(self._registration(opened))
         # Before a lease: a job that is taken must not wait for the owner's hours. What is under way is finished.
         resting = self._gate.reason_to_rest(lambda: read_conditions(opened.bench.connection))
@@ -113,6 +123,18 @@ class Worker:
         lease = link.lease(agent_id, [device_id], _LEASE_WAIT_S)
         if lease is not None:
             self._serve(lease, opened, link)
+            self._heard_s = time.monotonic()
+
+    def _require_alive(self, opened: OpenStation) -> None:
+        """Notice that an idle device went away before a job is taken for it; raises ConnectionFault."""
+        now_s = time.monotonic()
+        if self._station.kind == "local" or now_s - self._heard_s < _ALIVE_S:
+            return
+        mark = secrets.token_hex(8)  # a lost phone looks like a command that printed nothing and went well
+        told = opened.bench.connection.run(["echo", mark], _ECHO, self._stop).lines
+        if mark not in told and not self._stop.is_set():
+            raise ConnectionFault("the device does not answer any more")
+        self._heard_s = now_s
 
     def _tell(self, stand: Stand, words: str, identity: str | None = None) -> None:
         station = self._station

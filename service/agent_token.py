@@ -5,7 +5,7 @@ import hmac
 import os
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.errors import StartRefused
@@ -19,7 +19,7 @@ _FORM = re.compile(r"lfa_[A-Za-z0-9_-]{20,200}")
 class AgentToken:
     """What the service keeps of the token in memory: enough to know it again, not enough to use it."""
 
-    digest: bytes
+    digest: bytes = field(repr=False)
 
     def is_shown_by(self, authorization: str) -> bool:
         """Say whether an Authorization header bears the token; the time it takes tells nothing of it."""

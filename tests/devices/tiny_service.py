@@ -149,8 +149,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path == "/api/v1/agents/hello":
-            status = 200 if self._is_welcome() else 401
-            self._send(status, {"title": "hello"})
+            if self._is_welcome():
+                self._send(200, {"protocol": self.memory.protocol})
+            else:
+                self._send(401, {"title": "Token", "detail": "the agent's token is wrong", "hint": "ask"})
             return
         blob = self.memory.blobs.get(self.path.rpartition("/")[2])
         if blob is None:
