@@ -1,4 +1,7 @@
-"""Reads and extends agent.toml: the machines that an agent reaches over SSH, and what its phones are called.
+"""Reads and extends agent.toml: the machines an agent reaches over SSH, what phones are called, their owners' rules.
+
+[own]                                 # the agent's own machine
+allowed_hours = ["22:00-07:00"]       # these and other rules of `devices.owner_rules` fit every table
 
 [[ssh]]
 name = "desk"
@@ -26,6 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from devices.errors import ConfigUnusable, PlanError
+from devices.owner_rules import OwnerRules, OwnerTable, rules_of
 from devices.ssh import SshHost
 from devices.strict_reading import read
 
@@ -40,6 +44,7 @@ class HostEntry:
     host: SshHost
     folder: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    rules: OwnerRules = field(default_factory=OwnerRules)
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,19 @@ class PhoneEntry:
     name: str | None = None
     folder: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    rules: OwnerRules = field(default_factory=OwnerRules)
 
 
 @dataclass(frozen=True)
-class _SshTable:
+class OwnEntry:
+    """The agent's own machine: the labels and rules that its owner gives it."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    rules: OwnerRules = field(default_factory=OwnerRules)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SshTable(OwnerTable):
     name: str
     host: str
     user: str
@@ -61,44 +75,58 @@ class _SshTable:
     host_key: str
     port: int = 22
     folder: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PhoneTable(OwnerTable):
+    serial: str
+    name: str | None = None
+    folder: str | None = None
 
 
 @dataclass(frozen=True)
 class _Document:
+    own: OwnerTable = field(default_factory=OwnerTable)
     ssh: tuple[_SshTable, ...] = ()
-    phone: tuple[PhoneEntry, ...] = ()
+    phone: tuple[_PhoneTable, ...] = ()
+
+
+def read_own_entry(path: Path) -> OwnEntry:
+    """Read what the file says of the agent's own machine; raises as `read_agent_config`."""
+    own = _read_document(path).own
+    return OwnEntry(own.labels, rules_of(f"{path}.own", own))
 
 
 def read_agent_config(path: Path) -> tuple[HostEntry, ...]:
     """Read the SSH hosts; raises ConfigUnusable naming the place, the value and a way out."""
-    document = _document(path)
+    document = _read_document(path)
     names = [table.name for table in document.ssh]
     return tuple(_entry(f"{path}.ssh[{i}]", table, names) for i, table in enumerate(document.ssh))
 
 
 def read_phone_entries(path: Path) -> tuple[PhoneEntry, ...]:
     """Read what the phones are called; raises ConfigUnusable naming the place, the value and a way out."""
-    document = _document(path)
+    document = _read_document(path)
     names = [*(each.name for each in document.ssh), *(each.name for each in document.phone)]
     serials = [each.serial for each in document.phone]
-    for i, entry in enumerate(document.phone):
-        _check_phone(f"{path}.phone[{i}]", entry, names, serials)
-    return document.phone
+    return tuple(
+        _phone(f"{path}.phone[{i}]", table, names, serials) for i, table in enumerate(document.phone)
+    )
 
 
-def _check_phone(place: str, entry: PhoneEntry, names: list[str | None], serials: list[str]) -> None:
-    if not entry.serial or serials.count(entry.serial) > 1:
+def _phone(place: str, table: _PhoneTable, names: list[str | None], serials: list[str]) -> PhoneEntry:
+    if not table.serial or serials.count(table.serial) > 1:
         raise ConfigUnusable(
-            f"{place}.serial = {entry.serial!r}: give every phone one table, with its serial"
+            f"{place}.serial = {table.serial!r}: give every phone one table, with its serial"
         )
-    if entry.name is not None and (not entry.name or names.count(entry.name) > 1):
-        raise ConfigUnusable(f"{place}.name = {entry.name!r}: give every device a name of its own")
-    if entry.folder is not None and not entry.folder.startswith("/"):
-        raise ConfigUnusable(f"{place}.folder = {entry.folder!r}: write the whole path, from / on")
+    if table.name is not None and (not table.name or names.count(table.name) > 1):
+        raise ConfigUnusable(f"{place}.name = {table.name!r}: give every device a name of its own")
+    if table.folder is not None and not table.folder.startswith("/"):
+        raise ConfigUnusable(f"{place}.folder = {table.folder!r}: write the whole path, from / on")
+    return PhoneEntry(table.serial, table.name, table.folder, table.labels, rules_of(place, table))
 
 
-def _document(path: Path) -> _Document:
+def _read_document(path: Path) -> _Document:
     try:
         return read(_Document, tomllib.loads(path.read_text(encoding="utf-8")), str(path))
     except OSError as error:
@@ -120,7 +148,7 @@ def _entry(place: str, table: _SshTable, names: list[str]) -> HostEntry:
     if table.folder is not None and not table.folder.startswith("/"):
         raise ConfigUnusable(f"{place}.folder = {table.folder!r}: write the whole path, from / on")
     host = SshHost(table.host, table.user, Path(table.key).expanduser(), table.host_key, table.port)
-    return HostEntry(table.name, host, table.folder, table.labels)
+    return HostEntry(table.name, host, table.folder, table.labels, rules_of(place, table))
 
 
 def add_entry(path: Path, entry: HostEntry) -> None:

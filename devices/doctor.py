@@ -18,6 +18,7 @@ from devices.readiness import Thresholds, obstacles
 from devices.runner_plan import pool_plan
 from devices.runner_records import ProvenRun, judge_run
 from devices.runner_trial import trouble_of_the_library
+from devices.service_link import Examination
 from devices.station import OpenStation, Station, adb_station
 
 _LIMITS = Limits(deadline_s=30.0, silence_s=10.0)
@@ -33,6 +34,7 @@ class Diagnosis:
     facts: str
     trouble: str = ""
     obstacles: tuple[str, ...] = ()
+    identity: str | None = None
 
 
 def examine(station: Station) -> Diagnosis:
@@ -44,7 +46,7 @@ def examine(station: Station) -> Diagnosis:
     try:
         return _examine(station, opened)
     except DeviceError as error:
-        return Diagnosis(station.name, station.kind, "", str(error))
+        return Diagnosis(station.name, station.kind, "", str(error), identity=opened.identity)
     finally:
         opened.close()
 
@@ -76,6 +78,7 @@ def _examine(station: Station, opened: OpenStation) -> Diagnosis:
         facts,
         trouble,
         obstacles(now, bench.thresholds, threads=1, needed_bytes=0),
+        opened.identity,
     )
 
 
@@ -96,3 +99,10 @@ def _trouble_of_the_runner(opened: OpenStation) -> str:
         return f"the runtime can't be opened: {trouble}" if trouble else ""
     finally:
         bench.connection.remove(folder)
+
+
+def examination_of(diagnosis: Diagnosis) -> Examination:
+    """Return what the service is told: only what keeps a device from being measured at all fails it."""
+    passed = not diagnosis.trouble
+    words = diagnosis.trouble or "; ".join(diagnosis.obstacles)
+    return Examination(diagnosis.name, diagnosis.identity, passed, words)

@@ -13,6 +13,7 @@ from devices.android_facts import PROPERTIES, properties
 from devices.device_files import ask
 from devices.errors import ConnectionFault, DeviceAway
 from devices.identity import own_serial, phone_identity
+from devices.owner_rules import OwnerRules
 from devices.phone_states import SeenPhone, is_network_address, is_wireless
 
 log = logging.getLogger("loopfront.agent")
@@ -43,6 +44,7 @@ class Phone:
     ways: "_Ways" = field(repr=False, compare=False)
     folder: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    rules: OwnerRules = field(default_factory=OwnerRules)
 
     def transports(self) -> tuple[str, ...]:
         """Return the serials under which adb shows it now, USB first."""
@@ -76,11 +78,20 @@ class _Ways:
         return before - now, now - before
 
 
-class Phones:
-    """What adb shows, look by look; one thread looks, any may ask for the troubles."""
+def _tell_nobody(now: Sequence[PhoneTrouble], before: Sequence[PhoneTrouble]) -> None:
+    return
 
-    def __init__(self, server: AdbServer, entries: Sequence[PhoneEntry] = ()) -> None:
-        self._server, self._entries = server, entries
+
+class Phones:
+    """What adb shows, look by look; `tell` is given what keeps phones from being used whenever that has changed."""
+
+    def __init__(
+        self,
+        server: AdbServer,
+        entries: Sequence[PhoneEntry] = (),
+        tell: Callable[[Sequence[PhoneTrouble], Sequence[PhoneTrouble]], None] = _tell_nobody,
+    ) -> None:
+        self._server, self._entries, self._tell = server, entries, tell
         self._ways = _Ways()
         self._there: dict[str, Phone] = {}
         self._known: dict[str, Phone] = {}
@@ -130,7 +141,10 @@ class Phones:
                 told[each.serial] = str(fault)
         new = {identity: phone for identity, phone in self._known.items() if identity not in known_before}
         self._there = there
+        before = self._troubles
         self._troubles = tuple(PhoneTrouble(name, KIND, trouble) for name, trouble in told.items())
+        if self._troubles != before:
+            self._tell(self._troubles, before)
         self._log_moves(*self._ways.replace(there), new)
         self._complaints.tell(self._troubles, time.monotonic())
         return list(new.values())
@@ -159,7 +173,7 @@ class Phones:
         name = entry.name or re.sub(r"[^A-Za-z0-9.-]+", "-", f"{model}-{own[-4:]}")
         if any(phone.name == name for phone in self._known.values()):
             name = f"{name}-{identity[:4]}"
-        return Phone(identity, name, self._ways, entry.folder, entry.labels)
+        return Phone(identity, name, self._ways, entry.folder, entry.labels, entry.rules)
 
     def _again(self, seen: tuple[SeenPhone, ...]) -> tuple[SeenPhone, ...]:
         """After a server was lost, reach again what `adb connect` had reached: a new one does not know of it."""

@@ -10,12 +10,11 @@ from devices.agent_config import HostEntry
 from devices.bench import ANDROID_FOLDER, Bench, local_bench, remote_bench
 from devices.device_files import ask
 from devices.identity import machine_identity, shown_identity
+from devices.owner_rules import OwnerRules
 from devices.phones import Phone
 from devices.readiness import Thresholds
 from devices.ssh import SshConnection, SshHost
 from devices.supplies.store import Supplies
-
-"""Where files go on a phone: the one place where the shell's user may write and run programs."""
 
 
 def _always() -> bool:
@@ -47,16 +46,23 @@ class Station:
     kind: str
     open: Callable[[], OpenStation]
     labels: Mapping[str, str] = field(default_factory=dict)
+    rules: OwnerRules = field(default_factory=OwnerRules)
 
 
-def local_station(name: str, folder: Path, thresholds: Thresholds, labels: Mapping[str, str]) -> Station:
+def local_station(
+    name: str,
+    folder: Path,
+    thresholds: Thresholds,
+    labels: Mapping[str, str],
+    rules: OwnerRules | None = None,
+) -> Station:
     """Return this very machine, with its files in `folder`."""
 
     def open_local() -> OpenStation:
         identity = machine_identity(folder)
         return OpenStation(identity, identity, local_bench(folder, thresholds), _nothing)
 
-    return Station(name, "local", open_local, labels)
+    return Station(name, "local", open_local, labels, rules or OwnerRules())
 
 
 def ssh_station(
@@ -78,7 +84,7 @@ def ssh_station(
             raise
         return OpenStation(_identity_of(machine, host, folder), machine, bench, connection.close)
 
-    return Station(entry.name, "ssh", open_ssh, entry.labels)
+    return Station(entry.name, "ssh", open_ssh, entry.labels, entry.rules)
 
 
 def adb_station(
@@ -96,7 +102,7 @@ def adb_station(
         machine = shown_identity(machine_id) if machine_id else phone.identity
         return OpenStation(phone.identity, machine, bench, _nothing, lambda: transport in phone.transports())
 
-    return Station(phone.name, "adb", open_adb, phone.labels)
+    return Station(phone.name, "adb", open_adb, phone.labels, phone.rules)
 
 
 def _machine_of(connection: SshConnection, host: SshHost) -> str:

@@ -22,7 +22,14 @@ from reports.rows import (
 )
 from reports.view import view_of
 
-__all__ = ["STATIC_FOLDER", "render_attempts_page", "render_index", "render_study_page", "render_trial_page"]
+__all__ = [
+    "STATIC_FOLDER",
+    "render_attempts_page",
+    "render_devices",
+    "render_index",
+    "render_study_page",
+    "render_trial_page",
+]
 
 HTMX = "vendor/htmx.min.js"
 
@@ -43,6 +50,30 @@ def render_index(
         trouble=trouble,
         stylesheet=STYLESHEET,
         scripts=[HTMX],
+    )
+
+
+def render_devices(
+    devices: tuple[DeviceSummaryRow, ...], urls: PageUrls | None = None, trouble: str = ""
+) -> str:
+    """Every device, those that wait for someone first; it looks for news every few seconds."""
+    waiting = tuple(device for device in devices if device.needs_someone)
+    others = tuple(device for device in devices if not device.needs_someone)
+    counts: dict[str, int] = {}
+    for device in (*others, *waiting):
+        counts[device.state_words] = counts.get(device.state_words, 0) + 1
+    return (
+        page_environment()
+        .get_template("devices.html")
+        .render(
+            waiting=waiting,
+            others=others,
+            counts=counts,
+            urls=urls or PageUrls(page="/devices"),
+            trouble=trouble,
+            stylesheet=STYLESHEET,
+            scripts=[HTMX],
+        )
     )
 
 

@@ -260,14 +260,38 @@ class StudySummaryRow:
 
 @dataclass(frozen=True)
 class DeviceSummaryRow:
-    """One line of the list of devices."""
+    """One device of the list of devices.
+
+    `state` is measuring, idle, resting, paused, quarantined, away or unopened; `reason` says why, `hint` what to type
+    and `hint_place` where, `commands` what can be typed anyway. `is_registered` is False for one that its agent never
+    could open.
+    """
 
     name: str
     state: str
     kind: str
     agent: str
     facts: Mapping[str, str] = field(default_factory=dict)
-    href: str = ""
+    reason: str = ""
+    hint: str = ""
+    hint_place: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    last_measured_at: str | None = None
+    examined_at: str | None = None
+    examination: str = ""
+    log_href: str = ""
+    commands: tuple[str, ...] = ()
+    is_registered: bool = True
+
+    @property
+    def state_words(self) -> str:
+        """The state as people say it."""
+        return "can't be opened" if self.state == "unopened" else self.state
+
+    @property
+    def needs_someone(self) -> bool:
+        """Tell whether it will not be measured again before someone has done something."""
+        return self.state in {"unopened", "quarantined", "away", "paused"}
 
 
 @dataclass(frozen=True)
@@ -293,4 +317,5 @@ class PageUrls:
     report_json: str = ""
     static: str = "/static"
     index: str = "/"
+    devices: str = "/devices"
     refresh_seconds: int = 5

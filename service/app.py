@@ -12,6 +12,7 @@ from service.api import (
     attempts,
     blobs,
     devices,
+    examinations,
     health,
     jobs,
     measurements,
@@ -21,6 +22,7 @@ from service.api import (
     trials,
 )
 from service.api.limits import KnownHostOnly, LimitedBody
+from service.api.protocol_header import ProtocolHeader
 from service.parts import Parts
 from service.version import VERSION
 
@@ -33,6 +35,7 @@ ROUTERS: Sequence[APIRouter] = (
     measurements.router,
     devices.router,
     agents.router,
+    examinations.router,
     jobs.router,
     blobs.router,
 )
@@ -52,6 +55,7 @@ def create_app(parts: Parts) -> FastAPI:
     problems.install(app)
     app.add_middleware(LimitedBody, settings=parts.settings)
     app.add_middleware(KnownHostOnly, settings=parts.settings)
+    app.add_middleware(ProtocolHeader)
     for router in ROUTERS:
         app.include_router(router, prefix=API_PREFIX)
     app.include_router(pages.router)

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from service.commands import agent, arch, device, study, trial
+from service.commands import agent, arch, device, study, token, trial
 from service.commands.demo import demo
 from service.commands.up import up
 from service.errors import BadInput, ServiceError
@@ -28,6 +28,7 @@ app.add_typer(trial.app, name="trial")
 app.add_typer(device.app, name="device")
 app.add_typer(agent.app, name="agent")
 app.add_typer(arch.app, name="arch")
+app.add_typer(token.app, name="token")
 
 
 @app.command("version")

@@ -110,6 +110,23 @@ class Client:
         """List every device."""
         return self._get_list(schemas.DeviceOut, "/devices")
 
+    def unregistered_devices(self) -> list[schemas.StationOut]:
+        """List what agents know and can't open."""
+        return self._get_list(schemas.StationOut, "/devices/unregistered")
+
+    def pause_device(self, name: str, reason: str = "") -> schemas.DeviceOut:
+        """Measure nothing more on a device, by its name or id; what is under way ends within seconds."""
+        return self._post(schemas.DeviceOut, f"/devices/{_part(name)}/pause", {"reason": reason})
+
+    def resume_device(self, name: str) -> schemas.DeviceOut:
+        """Let a paused device be measured again."""
+        return self._post(schemas.DeviceOut, f"/devices/{_part(name)}/resume", {})
+
+    def label_device(self, name: str, labels: Mapping[str, str | None]) -> schemas.DeviceOut:
+        """Set labels over those of the device's agent; None takes one away."""
+        response = self._request("PATCH", f"/devices/{_part(name)}", json={"labels": dict(labels)})
+        return self._read(schemas.DeviceOut, response)
+
     def measure(self, wish: schemas.MeasurementWish) -> schemas.MeasurementOut:
         """Ask for one architecture to be measured."""
         return self._post(schemas.MeasurementOut, "/measurements", wish.model_dump(mode="json"))

@@ -6,34 +6,43 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path
 
 from service.api.attempts import attempt_out
-from service.api.dependencies import ServiceParts, require_protocol
+from service.api.dependencies import ServiceParts, require_agent
 from service.api.schemas import Heartbeat, JobLog, JobResult, LeaseExtended, Release, Stored
 from service.device_result import read_result, unusable_result
 from service.errors import BadInput, ResultRefused
 from service.parts import Parts
 from service.store.agents import Agents
 from service.store.attempts import Attempts
+from service.store.database import database_now
 from service.store.jobs import Jobs
 from service.untrusted_text import visible_line
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
-speaks_protocol = Depends(require_protocol)
+from_an_agent = Depends(require_agent)
 JobId = Annotated[str, Path(max_length=100)]
 
 
-@router.post("/{job_id}/heartbeat", dependencies=[speaks_protocol])
+@router.post("/{job_id}/heartbeat", dependencies=[from_an_agent])
 def heartbeat(job_id: JobId, given: Heartbeat, parts: ServiceParts) -> LeaseExtended:
-    """Extend a lease; 409 when a newer token was granted."""
+    """Extend a lease; 409 when a newer token was granted, or with code `paused` when its device was paused.
+
+    Agents ask every few seconds, so that a pause is heard of soon; most of that costs the database one look.
+    """
+    lease_s = parts.settings.lease_seconds
+    with parts.database.read() as session:
+        expires_at = Jobs(session).lease_without_extension(job_id, given.token, lease_s)
+        if expires_at is not None:
+            return LeaseExtended(expires_in_s=(expires_at - database_now(session)).total_seconds())
     with parts.database.write() as session:
         jobs = Jobs(session)
-        jobs.heartbeat(job_id, given.token, parts.settings.lease_seconds)
+        jobs.heartbeat(job_id, given.token, lease_s)
         agent_id = jobs.get(job_id).agent_id
         if agent_id is not None:
             Agents(session).touch(agent_id)
-    return LeaseExtended(expires_in_s=parts.settings.lease_seconds)
+    return LeaseExtended(expires_in_s=lease_s)
 
 
-@router.post("/{job_id}/result", dependencies=[speaks_protocol])
+@router.post("/{job_id}/result", dependencies=[from_an_agent])
 def result(job_id: JobId, given: JobResult, parts: ServiceParts) -> Stored:
     """Store what became of a job; 409 (and kept as evidence) when it no longer counts.
 
@@ -49,7 +58,7 @@ def result(job_id: JobId, given: JobResult, parts: ServiceParts) -> Stored:
     return Stored(stored=True)
 
 
-@router.post("/{job_id}/release", dependencies=[speaks_protocol])
+@router.post("/{job_id}/release", dependencies=[from_an_agent])
 def release(job_id: JobId, given: Release, parts: ServiceParts) -> Stored:
     """Give a job back unmeasured."""
     with parts.database.write() as session:

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from service.commands.agent_tokens import own_service, store_and_run_again, token_file, token_of
 from service.commands.listing import listing
+from service.commands.options import DataFolderOption
 from service.errors import BadInput
+from service.settings import load_settings
 
 if TYPE_CHECKING:
     from devices.agent_config import HostEntry
+    from devices.agent_token import AgentToken
     from devices.doctor import Diagnosis
 
 app = typer.Typer(
@@ -41,10 +45,18 @@ FromDirOption = Annotated[
     Path | None,
     typer.Option("--from-dir", help="Fetch nothing: take it from this folder, which `agent fetch` filled."),
 ]
+TokenFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        help="The file that holds the agent token; else LOOPFRONT_AGENT_TOKEN, that of a service of this machine and "
+        "user, or ~/.config/loopfront/token.",
+    ),
+]
 
 
 @app.callback()
-def run(
+def run(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     context: typer.Context,
     server: Annotated[
         str | None, typer.Option("--server", help="Address of the service, such as http://127.0.0.1:8765.")
@@ -54,8 +66,20 @@ def run(
     config: ConfigOption = None,
     no_phones: NoPhonesOption = False,
     from_dir: FromDirOption = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            help="What `loopfront token agent` printed on the service's machine; it is kept in "
+            "~/.config/loopfront/token, so that once is enough.",
+        ),
+    ] = None,
+    token_path: TokenFileOption = None,
+    data_folder: DataFolderOption = None,
 ) -> None:
-    """Register this machine, every one of agent.toml and every phone that adb shows, and measure until Ctrl-C."""
+    """Register this machine every one of agent.toml and every phone that adb shows, and measure until Ctrl-C."""
+    if token is not None:
+        store_and_run_again(token)
     if context.invoked_subcommand is not None:
         return
     if server is None:
@@ -69,6 +93,8 @@ def run(
     arguments += ["--no-phones"] if no_phones else []
     if from_dir is not None:
         arguments += ["--from-dir", str(from_dir)]
+    if (found := token_file(token_path, server, data_folder)) is not None:
+        arguments += ["--token-file", str(found)]
     raise typer.Exit(main(arguments))
 
 
@@ -124,32 +150,77 @@ def add_ssh(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
 
 @app.command()
 def doctor(
+    server: Annotated[
+        str | None,
+        typer.Option(
+            "--server",
+            help="The service to tell what was found. [default: the one that the agent here talks to]",
+        ),
+    ] = None,
     folder: FolderOption = None,
     config: ConfigOption = None,
+    token_path: TokenFileOption = None,
     no_phones: NoPhonesOption = False,
     from_dir: FromDirOption = None,
+    data_folder: DataFolderOption = None,
 ) -> None:
-    """Reach this machine, every one of agent.toml and every phone, run the runner there, and say what is wrong."""
-    from devices.agent_config import read_agent_config  # noqa: PLC0415
+    """Reach this machine, every one of agent.toml and every phone, run the runner there, and say what is wrong.
+
+    A device that passes leaves its quarantine.
+    """
+    from devices.agent import remembered_server  # noqa: PLC0415
+    from devices.agent_config import OwnEntry, read_agent_config, read_own_entry  # noqa: PLC0415
     from devices.doctor import examine  # noqa: PLC0415
     from devices.errors import DeviceError  # noqa: PLC0415
     from devices.readiness import Thresholds  # noqa: PLC0415
     from devices.station import local_station, ssh_station  # noqa: PLC0415
 
-    path, place = config or _usual_config(), folder or _usual_folder()
-    is_read = config is not None or path.exists()
+    running = own_service(data_folder)
+    path, place = config or _usual_config(), folder or _usual_folder(running is not None, data_folder)
+    is_there = config is not None or path.exists()
     _hush()
     try:
-        entries: tuple[HostEntry, ...] = read_agent_config(path) if is_read else ()
+        own = read_own_entry(path) if is_there else OwnEntry()
+        entries: tuple[HostEntry, ...] = read_agent_config(path) if is_there else ()
     except DeviceError as error:
         raise BadInput(str(error)) from None
-    stations = [local_station("this machine", place, Thresholds(), {})]
+    stations = [local_station("this machine", place, Thresholds(), own.labels)]
     stations += [ssh_station(entry, place, Thresholds(), from_dir) for entry in entries]
     found = [examine(station) for station in stations]
     if not no_phones:
-        found += _phones(path if is_read else None, place, from_dir)
-    if _report(found):
+        found += _phones(path if is_there else None, place, from_dir)
+    _report(found)
+    told = server or remembered_server(place) or (running.url if running else "")
+    if told:
+        _tell(told, token_of(token_path, told, data_folder), place, found, is_asked=server is not None)
+    if any(each.trouble for each in found):
         raise typer.Exit(1)
+
+
+def _tell(
+    server: str, token: "AgentToken | None", place: Path, found: "list[Diagnosis]", is_asked: bool
+) -> None:
+    """Tell the service what was found; that it can't be told is an error only where it was asked for."""
+    from devices.doctor import examination_of  # noqa: PLC0415
+    from devices.errors import DeviceError  # noqa: PLC0415
+    from devices.identity import machine_identity  # noqa: PLC0415
+    from devices.service_link import ServiceLink  # noqa: PLC0415
+
+    try:
+        with ServiceLink(server, token) as link:
+            noted = link.tell_examinations(machine_identity(place), [examination_of(each) for each in found])
+    except DeviceError as error:
+        if is_asked:
+            raise BadInput(
+                str(error), field="--server", hint="the devices were examined all the same"
+            ) from None
+        typer.echo(f"{server} was not told: {error}", err=True)
+        return
+    for each in noted:
+        if each.is_lifted:
+            typer.echo(f"{each.device} leaves its quarantine")
+    known = ", ".join(each.device for each in noted if each.device) or "none of these devices"
+    typer.echo(f"told {server}, which knows {known}")
 
 
 def _phones(config: Path | None, folder: Path, from_dir: Path | None) -> "list[Diagnosis]":
@@ -236,11 +307,15 @@ def _usual_key() -> Path:
         raise BadInput(
             "there is no key", field=str(folder), hint="make one with ssh-keygen, or name one with --key"
         )
-    return found
+    return any(each.trouble for each in found)
 
 
-def _usual_folder() -> Path:
-    return Path.home() / ".local" / "share" / "loopfront-agent"
+def _usual_folder(has_service: bool = False, data_folder: Path | None = None) -> Path:
+    """Where agents keep their files; the agent of a service that runs here has its folder in the service's."""
+    usual = Path.home() / ".local" / "share" / "loopfront-agent"
+    if has_service and not usual.exists():
+        return load_settings(data_folder=data_folder).data_folder / "agent"
+    return usual
 
 
 def _usual_config() -> Path:
