@@ -307,7 +307,7 @@ def _usual_key() -> Path:
         raise BadInput(
             "there is no key", field=str(folder), hint="make one with ssh-keygen, or name one with --key"
         )
-    return any(each.trouble for each in found)
+    return found
 
 
 def _usual_folder(has_service: bool = False, data_folder: Path | None = None) -> Path:
