@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from devices.connection import Connection
-from devices.device_files import read_files
+from devices.device_files import ask, read_files
+from devices.macos import read_mac_conditions
 
 _FILES = (
     "/proc/stat",
@@ -28,7 +29,8 @@ Files = Mapping[str, str]
 class Conditions:
     """A device at one moment; None where it does not tell.
 
-    `busy_cores` is how many cores' worth of work all programs did over the last moments.
+    `busy_cores` is how many cores' worth of work all programs did over the last moments. `speed_limit_percent` is how
+    fast macOS lets a hot processor run.
     """
 
     temperature_c: float | None
@@ -40,11 +42,14 @@ class Conditions:
     is_discharging: bool | None
     clocks_mhz: tuple[int, ...]
     out_of_memory_kills: int | None
+    speed_limit_percent: int | None = None
 
 
 def read_conditions(connection: Connection, sleep: Callable[[float], None] = time.sleep) -> Conditions:
     """Read a device's conditions; takes about a quarter of a second, as load needs two looks."""
     before = read_files(connection, ["/proc/stat"])
+    if not before and ask(connection, "uname", "-s") == "Darwin":
+        return Conditions(**read_mac_conditions(connection))
     sleep(_LOAD_WINDOW_S)
     return conditions_from(before, read_files(connection, _FILES))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from devices.connection import Connection
 from devices.device_files import ask, read_files
+from devices.macos import read_mac_facts
 
 _CPU = "/sys/devices/system/cpu"
 _POWER = "/sys/class/power_supply"
@@ -69,6 +70,8 @@ class DeviceFacts:
 def read_facts(connection: Connection) -> DeviceFacts:
     """Read everything about a device that does not change from one measurement to the next."""
     files = read_files(connection, _FILES)
+    if not files and ask(connection, "uname", "-s") == "Darwin":
+        return DeviceFacts(*read_mac_facts(connection))
     answers = {"machine": ask(connection, "uname", "-m"), "page": ask(connection, "getconf", "PAGESIZE")}
     return facts_from(files, answers)
 

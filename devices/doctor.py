@@ -12,6 +12,7 @@ from devices.plan import PoolSection, PoolSpec
 from devices.readiness import obstacles
 from devices.runner_plan import pool_plan
 from devices.runner_records import ProvenRun, judge_run
+from devices.runner_trial import trouble_of_the_library
 from devices.station import OpenStation, Station
 
 _LIMITS = Limits(deadline_s=30.0, silence_s=10.0)
@@ -59,15 +60,19 @@ def _examine(station: Station, opened: OpenStation) -> Diagnosis:
 
 
 def _trouble_of_the_runner(opened: OpenStation) -> str:
-    """Let the runner make a small weight pool: that proves that it starts, writes and is heard to the end."""
+    """Let the runner make a small weight pool and open the runtime: it starts, writes, and is heard to the end."""
     bench, nonce = opened.bench, secrets.token_hex(8)
     path = bench.folder.pool_path(_TRIAL_POOL)
-    plan = pool_plan(nonce, _TRIAL_POOL, path, _LIMITS.deadline_s)
     folder = posixpath.dirname(path)
     plan_path = posixpath.join(folder, "plan.txt")  # not that of a measurement, which may be under way
-    bench.connection.push(plan.encode(), plan_path)
-    judged = judge_run(
-        bench.connection.run([*bench.runner_command, plan_path], _LIMITS, threading.Event()), nonce, False
-    )
-    bench.connection.remove(folder)
-    return "" if isinstance(judged, ProvenRun) else f"the runner fails: {judged.reason}"
+    plan = pool_plan(nonce, _TRIAL_POOL, path, _LIMITS.deadline_s)
+    try:
+        bench.connection.push(plan.encode(), plan_path)
+        result = bench.connection.run([*bench.runner_command, plan_path], _LIMITS, threading.Event())
+        judged = judge_run(result, nonce, False)
+        if not isinstance(judged, ProvenRun):
+            return f"the runner fails: {judged.reason}"
+        trouble = trouble_of_the_library(bench.connection, folder, bench.runner_command, bench.library.path)
+        return f"the runtime can't be opened: {trouble}" if trouble else ""
+    finally:
+        bench.connection.remove(folder)

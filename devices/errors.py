@@ -4,6 +4,8 @@
     ├── PlanError              a plan or outcome that was read does not have the promised shape
     ├── BuildError             the runner could not be built on this machine
     ├── RuntimeLibraryError    ONNX Runtime's shared library was not found
+    ├── SupplyError            what is laid onto devices could not be fetched, or is not what was pinned
+    ├── PlatformUnsupported    nothing can be laid onto a device of this kind
     ├── MeasurementStopped     the caller asked for an end before the measurement was done
     ├── QuietLockUnusable      the host's lock file can't be opened
     ├── ConfigUnusable         agent.toml can't be read or names something impossible
@@ -33,6 +35,14 @@ class BuildError(DeviceError):
 
 class RuntimeLibraryError(DeviceError):
     """ONNX Runtime's shared library was not found."""
+
+
+class SupplyError(DeviceError):
+    """What is laid onto devices could not be fetched, or is not what was pinned."""
+
+
+class PlatformUnsupported(DeviceError):
+    """Nothing can be laid onto a device of this kind."""
 
 
 class MeasurementStopped(DeviceError):

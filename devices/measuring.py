@@ -5,7 +5,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from devices.bench import Bench
@@ -13,8 +13,10 @@ from devices.calibration import SLOWED_RATIO, slowdown
 from devices.conditions import read_conditions
 from devices.connection import Limits
 from devices.errors import ConnectionFault, PlanError
+from devices.lab_profile import LabSettings, lab_settings
 from devices.outcome import (
     BlockSamples,
+    DeeperDecode,
     DeviceLost,
     Failure,
     Measured,
@@ -79,12 +81,14 @@ class _Timing:
 
     prefill_processes: tuple[ProcessSamples, ...] = ()
     decode_processes: tuple[ProcessSamples, ...] = ()
+    deeper_processes: tuple[tuple[int, ProcessSamples], ...] = ()
     runs: tuple[ProvenRun, ...] = ()
 
     def plus(self, other: "_Timing") -> "_Timing":
         return _Timing(
             (*self.prefill_processes, *other.prefill_processes),
             (*self.decode_processes, *other.decode_processes),
+            (*self.deeper_processes, *other.deeper_processes),
             (*self.runs, *other.runs),
         )
 
@@ -95,6 +99,16 @@ class _Timing:
     @property
     def decode(self) -> PhaseSamples:
         return PhaseSamples(self.decode_processes)
+
+    @property
+    def deeper(self) -> tuple[DeeperDecode, ...]:
+        depths = sorted({depth for depth, _ in self.deeper_processes})
+        return tuple(
+            DeeperDecode(
+                depth, PhaseSamples(tuple(each for at, each in self.deeper_processes if at == depth))
+            )
+            for depth in depths
+        )
 
 
 class _Measurement:
@@ -110,17 +124,34 @@ class _Measurement:
         self._candidate = bench.folder.place(plan.candidate)
         self._sentinel = bench.folder.place(plan.sentinel)
         self._kills_before: int | None = None
+        self._waited_s = 0.0
 
     def run(self) -> Measured:
+        if self._plan.protocol.profile == "as-shipped":
+            return self._measure(None)
+        connection, facts = self._bench.connection, self._bench.facts
+        with lab_settings(connection, facts, self._plan.workload.threads) as settings:
+            self._setting = replace(self._setting, cpus=settings.cpus)
+            return self._measure(settings)
+
+    def _measure(self, lab: LabSettings | None) -> Measured:
         started_at, started_s = datetime.now(UTC), time.monotonic()
         self._push()
         readiness = self._wait_until_ready()
         memory_run, memory = self._read_memory()
         cosine = self._check_output(self._plan.check) if self._plan.check else ()
-        timing = self._time()
+        timing = self._time(tells_heat=readiness.conditions.temperature_c is not None)
         after = read_conditions(self._bench.connection)
         noted = Circumstances(
-            started_at, self._order, readiness.waited_s, readiness.conditions, after, memory_run, timing.runs
+            started_at=started_at,
+            order_in_session=self._order,
+            waited_s=self._waited_s,
+            before=readiness.conditions,
+            after=after,
+            memory_run=memory_run,
+            timed_runs=timing.runs,
+            deeper=timing.deeper,
+            lab=lab,
         )
         return Measured(
             prefill=timing.prefill,
@@ -130,6 +161,7 @@ class _Measurement:
             passport=passport_of(self._plan, self._bench, timing.prefill, timing.decode, noted),
             seconds=time.monotonic() - started_s,
             log="".join(run.complaints for run in (memory_run, *timing.runs)),
+            deeper=timing.deeper,
         )
 
     def tidy(self) -> None:
@@ -168,6 +200,7 @@ class _Measurement:
             thresholds=thresholds,
             wait=self._stop.wait,
         )
+        self._waited_s += readiness.waited_s
         if not readiness.is_ready:
             reason = f"not ready after {readiness.waited_s:.0f} s: {'; '.join(readiness.obstacles)}"
             raise _Ended(NotReady(reason, str(readiness.conditions)))
@@ -205,20 +238,22 @@ class _Measurement:
                 raise _Ended(WrongOutput(reason, f"got {rows[number]}\nexpected {check.expected[number]}"))
         return similarities
 
-    def _time(self) -> _Timing:
-        timing = self._time_until_precise()
+    def _time(self, tells_heat: bool) -> _Timing:
+        timing = self._time_until_precise(tells_heat)
         if self._slowdown(timing) > SLOWED_RATIO:
             self._wait_until_ready()
-            timing = self._time_until_precise()
+            timing = self._time_until_precise(tells_heat)
         slowed = self._slowdown(timing)
         if slowed > SLOWED_RATIO:
             reason = f"twice the sentinel ran {slowed:.1f} times slower than at its calibration"
             raise _Ended(Throttled(reason, "\n".join(run.log for run in timing.runs)))
         return timing
 
-    def _time_until_precise(self) -> _Timing:
+    def _time_until_precise(self, tells_heat: bool) -> _Timing:
         timing = _Timing()
         while any(share := self._next_process(timing)):
+            if timing.runs and tells_heat:
+                self._wait_until_ready()  # what the last process heated may cool down
             timing = timing.plus(self._time_once(*share, sentinel_loads_first=len(timing.runs) % 2 == 1))
         return timing
 
@@ -232,7 +267,8 @@ class _Measurement:
         added = protocol.maximum_processes - protocol.minimum_processes
         most_of_decode = max(protocol.minimum_processes, protocol.decode_processes) + added
         needs_prefill = self._needs_more(timing.prefill, protocol.maximum_processes)
-        needs_decode = self._needs_more(timing.decode, most_of_decode)
+        depths = (timing.decode, *(each.phase for each in timing.deeper))
+        needs_decode = any(self._needs_more(phase, most_of_decode) for phase in depths)
         return protocol.prefills_per_process * needs_prefill, protocol.blocks * needs_decode
 
     def _needs_more(self, phase: PhaseSamples, most: int) -> bool:
@@ -251,10 +287,17 @@ class _Measurement:
         try:
             prefill = _process_samples(run, "prefill", prefills, 1)
             steps = self._plan.protocol.decode_steps_per_block
-            decode = _process_samples(run, "decode", blocks, steps)
+            context, *deeper = self._plan.workload.contexts
+            decode = _process_samples(run, "decode", blocks, steps, context_tokens=context)
+            deeper_blocks = self._plan.protocol.deeper_blocks if blocks else 0
+            deep = tuple(
+                (depth, process)
+                for depth in deeper
+                for process in _process_samples(run, "decode", deeper_blocks, steps, context_tokens=depth)
+            )
         except PlanError as error:
             raise _Ended(RunnerFault(f"unusable samples: {error}", run.log)) from error
-        return _Timing(prefill, decode, (run,))
+        return _Timing(prefill, decode, deep, (run,))
 
     def _slowdown(self, timing: _Timing) -> float:
         reference = self._plan.sentinel_reference
@@ -282,9 +325,11 @@ class _Measurement:
         return now is not None and self._kills_before is not None and now > self._kills_before
 
 
-def _process_samples(run: ProvenRun, phase: str, blocks: int, size: int) -> tuple[ProcessSamples, ...]:
+def _process_samples(
+    run: ProvenRun, phase: str, blocks: int, size: int, **fields: int
+) -> tuple[ProcessSamples, ...]:
     """Read one phase's blocks, exactly as many and as long as the plan says; none if it was not timed."""
-    records = run.named("block", phase=phase)
+    records = run.named("block", phase=phase, **fields)
     if len(records) != blocks:
         raise PlanError(f"{len(records)} {phase} blocks instead of {blocks}")
     names = ("candidate_ms", "sentinel_ms", "candidate_first")

@@ -46,6 +46,14 @@ class PhaseSamples:
 
 
 @dataclass(frozen=True)
+class DeeperDecode:
+    """Decode at one of the workload's deeper contexts; the sentinel stayed at the shallowest."""
+
+    context_tokens: int
+    phase: PhaseSamples
+
+
+@dataclass(frozen=True)
 class MemoryReading:
     """Resident memory of a process that holds the candidate alone, in bytes.
 
@@ -76,6 +84,7 @@ class Measured:
     passport: Mapping[str, Any]
     seconds: float
     log: str = ""
+    deeper: tuple[DeeperDecode, ...] = ()
 
 
 @dataclass(frozen=True)

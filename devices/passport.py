@@ -1,6 +1,6 @@
 """The passport of a measurement: under which conditions, and with what, its numbers were taken."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -8,7 +8,8 @@ from typing import Any
 from devices.bench import Bench
 from devices.calibration import slowdown
 from devices.conditions import Conditions
-from devices.outcome import PhaseSamples
+from devices.lab_profile import LabSettings
+from devices.outcome import DeeperDecode, PhaseSamples
 from devices.page_placement import malloc_tunables
 from devices.plan import MeasurementPlan
 from devices.runner_records import ProvenRun
@@ -27,6 +28,8 @@ class Circumstances:
     after: Conditions
     memory_run: ProvenRun
     timed_runs: Sequence[ProvenRun]
+    deeper: Sequence[DeeperDecode] = ()
+    lab: LabSettings | None = None
 
 
 def passport_of(
@@ -36,22 +39,31 @@ def passport_of(
     return {
         "device": bench.facts.to_dict(),
         "runtime": {key: value for key, value in asdict(bench.library).items() if key != "path"},
+        "pushed_glibc": bench.glibc and {"version": bench.glibc.version, "sha256": bench.glibc.sha256},
         "runner": {"sha256": bench.runner.sha256, "compiler": bench.runner.compiler},
         "candidate": {"graph_sha256": plan.candidate.graph_sha256, "pool": plan.candidate.pool.digest},
         "sentinel": {"graph_sha256": plan.sentinel.graph_sha256, "pool": plan.sentinel.pool.digest},
         "workload": write(plan.workload),
         "protocol": write(plan.protocol),
+        **({"lab": noted.lab.to_dict()} if noted.lab else {}),
         "malloc_of_timed_processes": malloc_tunables(),
         "started_at": noted.started_at.isoformat(timespec="seconds"),
         "order_in_session": noted.order_in_session,
         "waited_until_ready_s": round(noted.waited_s, 3),
         "conditions": {"before": write(noted.before), "after": write(noted.after)},
         "sentinel_level": _sentinel_level(plan, prefill, decode),
-        "precision": _precision(plan.protocol.half_width_target, prefill, decode),
+        "precision": _precision(plan.protocol.half_width_target, _phases(prefill, decode, noted.deeper)),
         "memory_peaks": _memory_peaks(noted.memory_run),
         "memory_phases": _memory_phases(noted.memory_run),
         "processes": [_process(run) for run in noted.timed_runs],
     }
+
+
+def _phases(
+    prefill: PhaseSamples, decode: PhaseSamples, deeper: Sequence[DeeperDecode]
+) -> dict[str, PhaseSamples]:
+    further = {f"decode at {each.context_tokens}": each.phase for each in deeper}
+    return {"prefill": prefill, "decode": decode, **further}
 
 
 def _sentinel_level(plan: MeasurementPlan, prefill: PhaseSamples, decode: PhaseSamples) -> dict[str, Any]:
@@ -64,8 +76,8 @@ def _sentinel_level(plan: MeasurementPlan, prefill: PhaseSamples, decode: PhaseS
     }
 
 
-def _precision(target: float, prefill: PhaseSamples, decode: PhaseSamples) -> dict[str, Any]:
-    widths = {"prefill": summarise(prefill).ratio_half_width, "decode": summarise(decode).ratio_half_width}
+def _precision(target: float, phases: Mapping[str, PhaseSamples]) -> dict[str, Any]:
+    widths = {name: summarise(phase).ratio_half_width for name, phase in phases.items()}
     return {"half_width_target": target, "half_widths": widths, "reached": max(widths.values()) <= target}
 
 

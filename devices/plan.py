@@ -10,6 +10,10 @@ from devices.errors import PlanError
 from devices.strict_reading import read, write
 
 POOL_ALIGNMENT_BYTES = 4096
+LARGEST_GRAPH_BYTES = 4_000_000
+"""Graphs of 2 B parameters have 0.1 MB: their weights are made on the device."""
+
+Profile = Literal["as-shipped", "lab"]
 
 
 def _require(condition: bool, message: str) -> None:
@@ -125,29 +129,43 @@ class ModelFiles:
 
     def __post_init__(self) -> None:
         _require_sha256(self.graph_sha256, "graph_sha256")
-        _require(self.graph_bytes > 0, f"graph_bytes: must be positive, got {self.graph_bytes}")
+        _require(
+            0 < self.graph_bytes <= LARGEST_GRAPH_BYTES,
+            f"graph_bytes: expected 1 to {LARGEST_GRAPH_BYTES}, got {self.graph_bytes}",
+        )
         _require(self.vocab_size > 0, f"vocab_size: must be positive, got {self.vocab_size}")
 
 
 @dataclass(frozen=True)
 class Workload:
-    """How a model is used; a decode step happens `context_tokens` deep."""
+    """How a model is used; a decode step happens `context_tokens` deep, and at each of `deeper_contexts` as well."""
 
     prompt_tokens: int
     context_tokens: int
     generate_tokens: int
     batch: int = 1
     threads: int = 1
+    deeper_contexts: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("prompt_tokens", "generate_tokens", "batch", "threads"):
             _require(getattr(self, name) > 0, f"workload.{name}: must be positive, got {getattr(self, name)}")
         _require(self.context_tokens >= 0, f"workload.context_tokens: is negative: {self.context_tokens}")
+        depths = (self.context_tokens, *self.deeper_contexts)
+        _require(
+            list(depths) == sorted(set(depths)),
+            f"workload.deeper_contexts: {list(self.deeper_contexts)} must rise from {self.context_tokens} on",
+        )
+
+    @property
+    def contexts(self) -> tuple[int, ...]:
+        """Every depth of a decode step, the shallowest first."""
+        return (self.context_tokens, *self.deeper_contexts)
 
     @property
     def longest_context(self) -> int:
         """Tokens that the states must hold: the deepest decode step's, or the prompt's and one step's behind it."""
-        return max(self.context_tokens + self.generate_tokens, self.prompt_tokens + 1)
+        return max(self.contexts[-1] + self.generate_tokens, self.prompt_tokens + 1)
 
 
 @dataclass(frozen=True)
@@ -185,10 +203,11 @@ class Protocol:
     interval of both paired medians is at most `half_width_target`, or `maximum_processes` is reached; those
     that are added time only the phase that needs it. Decode differs more between processes and costs less than
     prefill: processes that time decode alone make up the number to `decode_processes`, before any are added.
-    `deadline_s` bounds each process by itself.
+    `deadline_s` bounds each process by itself. Of the two profiles `lab` keeps the runner to the fastest cores and asks
+    for their highest clock. At each of the workload's deeper contexts `deeper_blocks` blocks are timed.
     """
 
-    profile: Literal["as-shipped"]
+    profile: Profile
     minimum_processes: int
     maximum_processes: int
     blocks: int
@@ -198,9 +217,16 @@ class Protocol:
     deadline_s: float
     memory_limit_bytes: int | None
     decode_processes: int = 0
+    deeper_blocks: int = 8
 
     def __post_init__(self) -> None:
-        for name in ("minimum_processes", "blocks", "decode_steps_per_block", "prefills_per_process"):
+        for name in (
+            "minimum_processes",
+            "blocks",
+            "decode_steps_per_block",
+            "prefills_per_process",
+            "deeper_blocks",
+        ):
             _require(getattr(self, name) > 0, f"protocol.{name}: must be positive, got {getattr(self, name)}")
         _require(
             self.maximum_processes >= self.minimum_processes,

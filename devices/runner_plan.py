@@ -17,11 +17,17 @@ class PlacedModel:
 
 @dataclass(frozen=True)
 class Setting:
-    """What every task of one measurement has in common."""
+    """What every task of one measurement has in common; no `cpus` are all that the kernel allows."""
 
     library_path: str
     workload: Workload
     protocol: Protocol
+    cpus: tuple[int, ...] = ()
+
+
+def library_plan(nonce: str, library_path: str, deadline_s: float) -> str:
+    """Return the plan that loads the runtime and does nothing with it."""
+    return _plan("library", nonce, deadline_s, [f"library {library_path}"])
 
 
 def pool_plan(nonce: str, pool: PoolSpec, path: str, deadline_s: float) -> str:
@@ -65,6 +71,7 @@ def time_plan(
         f"prefills {prefills}",
         f"blocks {blocks}",
         f"steps {protocol.decode_steps_per_block}",
+        f"deeper_blocks {protocol.deeper_blocks}",
         f"sentinel_loads_first {int(sentinel_loads_first)}",
         *_model_lines([candidate, sentinel]),
     ]
@@ -78,9 +85,11 @@ def _plan(task: str, nonce: str, deadline_s: float, lines: Iterable[str]) -> str
 
 def _setting_lines(setting: Setting) -> list[str]:
     names = ("prompt_tokens", "context_tokens", "generate_tokens", "batch", "threads")
+    lists = {"cpus": setting.cpus, "deeper_contexts": setting.workload.deeper_contexts}
     return [
         f"library {setting.library_path}",
         *(f"{name} {getattr(setting.workload, name)}" for name in names),
+        *(f"{name} {_joined(numbers)}" for name, numbers in lists.items() if numbers),
     ]
 
 

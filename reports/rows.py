@@ -261,6 +261,7 @@ class MeasurementReport:
     precision: str
     detail: TrialDetail = field(default_factory=TrialDetail)
     provenance: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
 
 
 @dataclass(frozen=True)

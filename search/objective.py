@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from search.errors import MetricError
@@ -26,6 +26,13 @@ class Metric:
     needs_target: bool
     digits: int
     highest: float = math.inf
+    context_tokens: int | None = None
+    """How deep a decode step is where it isn't the workload's first context."""
+
+    def at(self, context_tokens: int) -> "Metric":
+        """Return the same metric at another context, such as ``tpot_ms_p50_at_4096``."""
+        name, label = f"{self.name}_at_{context_tokens}", f"{self.label} at {context_tokens}"
+        return replace(self, name=name, label=label, context_tokens=context_tokens)
 
 
 METRICS: dict[str, Metric] = {
@@ -39,6 +46,15 @@ METRICS: dict[str, Metric] = {
     "tpot_ms_p95": Metric("tpot_ms_p95", "TPOT p95", "ms", "minimize", True, 2),
     "peak_rss_mb": Metric("peak_rss_mb", "Peak RSS", "MB", "minimize", True, 1),
 }
+
+
+def metric_named(name: str) -> Metric | None:
+    """Return the metric of that name, ``tpot_ms_p50_at_4096`` included; None if there is none."""
+    found = _AT_A_CONTEXT.fullmatch(name)
+    return METRICS[found[1]].at(int(found[2])) if found else METRICS.get(name)
+
+
+_AT_A_CONTEXT = re.compile(r"(tpot_ms_p50|tpot_ms_p95)_at_([1-9]\d{0,6})")
 
 
 @dataclass(frozen=True)
@@ -153,7 +169,7 @@ _CONSTRAINT = re.compile(
 
 def _parse_name(text: str) -> tuple[Metric, str | None]:
     name, at, target = text.strip().partition("@")
-    metric = METRICS.get(name)
+    metric = metric_named(name)
     if metric is None:
         raise MetricError(f"{text!r}: no metric {name!r}; use one of {', '.join(METRICS)}")
     if at and not target:

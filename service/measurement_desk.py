@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 
 from devices.calibration import reference_from
 from devices.outcome import Measured, outcome_from_dict
-from devices.plan import MeasurementPlan, SentinelReference, Workload, to_dict
+from devices.plan import MeasurementPlan, SentinelReference, to_dict
 from devices.quiet import quiet_host
 from operators.architecture import Architecture
+from operators.graph_check import check_graph
 from service.measurement_plans import (
     Calibration,
     Conditions,
@@ -26,7 +27,7 @@ from service.measurement_plans import (
     lower_sentinel,
 )
 from service.parts import Parts
-from service.sentinel import SENTINEL_PRECISION, SENTINEL_VERSION
+from service.sentinel import SENTINEL_VERSION
 from service.store.jobs import DONE, JobDraft, Jobs
 from service.store.measurements import Calibrations, Measurements
 from service.store.rows import CalibrationRow, DeviceRow, MeasurementRow
@@ -78,11 +79,11 @@ class MeasurementDesk:
         self._stop = stop
 
     def calibrate(
-        self, target: DeviceTarget, workload: Workload, study_id: str | None, since: datetime
+        self, target: DeviceTarget, of: Conditions, study_id: str | None, since: datetime
     ) -> Calibration | Pending | Refused:
         """Find the sentinel's level on a device, or have it measured; failures before `since` don't count."""
-        conditions = Conditions(workload, SENTINEL_PRECISION)
-        key = cache_key(lower_sentinel(workload).files, conditions, target, None)
+        conditions = of.of_sentinel()
+        key = cache_key(lower_sentinel(conditions.workload).files, conditions, target, None)
         with self.parts.database.write() as session:
             known = _known_calibration(session, key)
             latest = None if known else Jobs(session).latest_with_key(key)
@@ -128,8 +129,9 @@ class MeasurementDesk:
 
     def _create(self, plan: MeasurementPlan, lowered: Lowered, draft: JobDraft) -> Pending:
         # Graphs first: a job on the list can be leased at once, and its agent will ask for them.
-        self.parts.blobs.put(lowered.graph.onnx_bytes)
-        self.parts.blobs.put(lower_sentinel(plan.workload).graph.onnx_bytes)
+        for each in (lowered, lower_sentinel(plan.workload)):
+            check_graph(each.graph.onnx_bytes, each.files.pool.size_bytes)
+            self.parts.blobs.put(each.graph.onnx_bytes)
         with self.parts.database.write() as session:
             job = Jobs(session).create(replace(draft, plan=to_dict(plan)))
         self.parts.bell.ring()

@@ -4,7 +4,7 @@ import hashlib
 import json
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +14,7 @@ from devices.plan import (
     OutputCheck,
     PoolSection,
     PoolSpec,
+    Profile,
     Protocol,
     SentinelReference,
     StateSpec,
@@ -35,9 +36,19 @@ CHECK_LOGITS = 256
 MINIMUM_COSINE = 0.95
 """Of two graphs that round activations to int8 in another order; 36 blocks of linear attention reach 0.989."""
 KEY_VERSION = "2"
+MORE_PROCESSES = 4
+"""How many times the usual number of processes a narrower interval than usual may take; then it says so."""
 
 RUNTIME_FACTS = ("runtime", "runner")
 """The device facts that a measurement depends on; another runtime or runner is another measurement."""
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How it is measured; `half_width` is that of the 95 % interval aimed at: 0.04 is ± 4 %."""
+
+    profile: Profile = "as-shipped"
+    half_width: float = 0.04
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,12 @@ class Conditions:
 
     workload: Workload
     precision: Precision
+    measuring: Measuring = Measuring()
+
+    def of_sentinel(self) -> "Conditions":
+        """Return the conditions of the calibration that these rest on: the sentinel knows one depth and one aim."""
+        workload = replace(self.workload, deeper_contexts=())
+        return Conditions(workload, SENTINEL_PRECISION, Measuring(self.measuring.profile))
 
 
 @dataclass(frozen=True)
@@ -92,8 +109,8 @@ def lower_model(name: str, architecture: Architecture, precision: Precision, wor
 
 @lru_cache(maxsize=16)
 def lower_sentinel(workload: Workload) -> Lowered:
-    """Lower the sentinel for a workload, once."""
-    return lower_model("sentinel", sentinel(), SENTINEL_PRECISION, workload)
+    """Lower the sentinel for a workload, once; it never decodes at the deeper contexts."""
+    return lower_model("sentinel", sentinel(), SENTINEL_PRECISION, replace(workload, deeper_contexts=()))
 
 
 @lru_cache(maxsize=16)
@@ -105,7 +122,7 @@ def calibration_plan(conditions: Conditions) -> MeasurementPlan:
     """Plan the measurement of the sentinel against itself."""
     lowered = lower_sentinel(conditions.workload)
     check = _sentinel_check(conditions.workload)
-    protocol = _protocol(sentinel(), conditions.workload, processes=(4, 6))
+    protocol = _protocol(sentinel(), conditions, processes=(4, 6))
     return MeasurementPlan(lowered.files, lowered.files, conditions.workload, check, protocol, None)
 
 
@@ -118,7 +135,7 @@ def candidate_plan(
         sentinel=lower_sentinel(conditions.workload).files,
         workload=conditions.workload,
         check=output_check(architecture, lowered.graph, conditions.precision),
-        protocol=_protocol(architecture, conditions.workload, processes=(2, 4)),
+        protocol=_protocol(architecture, conditions, processes=(2, 4)),
         sentinel_reference=calibration.reference,
     )
 
@@ -148,7 +165,7 @@ def cache_key(
     files: ModelFiles, conditions: Conditions, target: DeviceTarget, calibration_id: str | None
 ) -> str:
     """Name a measurement by everything that it depends on; None means the calibration itself."""
-    parts = {
+    parts: dict[str, Any] = {
         "version": KEY_VERSION,
         "graph": files.graph_sha256,
         "pool": files.pool.digest,
@@ -157,20 +174,24 @@ def cache_key(
         "sentinel": SENTINEL_VERSION,
         "device": target.device_id,
         "runtime": {name: target.facts.get(name) for name in RUNTIME_FACTS},
-        "profile": "as-shipped",
+        "profile": conditions.measuring.profile,
         "calibration": calibration_id,
     }
+    if conditions.measuring.half_width != Measuring.half_width:
+        parts["half_width"] = conditions.measuring.half_width
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def workload_to_dict(workload: Workload) -> dict[str, int]:
+def workload_to_dict(workload: Workload) -> dict[str, int | list[int]]:
     """Write a workload as plain JSON values."""
+    deeper: dict[str, int | list[int]] = {"deeper_contexts": list(workload.deeper_contexts)}
     return {
         "prompt_tokens": workload.prompt_tokens,
         "context_tokens": workload.context_tokens,
         "generate_tokens": workload.generate_tokens,
         "batch": workload.batch,
         "threads": workload.threads,
+        **(deeper if workload.deeper_contexts else {}),
     }
 
 
@@ -187,18 +208,22 @@ def _section(section: Section) -> PoolSection:
     return PoolSection(source.kind, section.count, source.low, source.high)  # type: ignore[arg-type]
 
 
-def _protocol(architecture: Architecture, workload: Workload, processes: tuple[int, int]) -> Protocol:
-    millions = parameters(architecture).total / 1e6
+def _protocol(architecture: Architecture, conditions: Conditions, processes: tuple[int, int]) -> Protocol:
+    millions, workload = parameters(architecture).total / 1e6, conditions.workload
+    least, most = processes
+    half_width = conditions.measuring.half_width
+    if half_width < Measuring.half_width:
+        most *= MORE_PROCESSES
     # A 60 M candidate's process takes 4 s; this leaves a machine that is ten times slower its time.
     deadline_s = 60.0 + millions * workload.prompt_tokens / 256
     return Protocol(
-        profile="as-shipped",
-        minimum_processes=processes[0],
-        maximum_processes=processes[1],
+        profile=conditions.measuring.profile,
+        minimum_processes=least,
+        maximum_processes=most,
         blocks=18,
         decode_steps_per_block=4,
         prefills_per_process=5,
-        half_width_target=0.04,
+        half_width_target=half_width,
         deadline_s=deadline_s,
         memory_limit_bytes=None,
         decode_processes=6,

@@ -22,12 +22,19 @@ def observe(measured: Measured, reference: SentinelReference, target: str) -> di
     alike, so it is left out of them; the report shows it beside the calibration.
     """
     prefill, decode = measured.prefill, measured.decode
+    deeper = {}
+    for each in measured.deeper:
+        # The sentinel did not go deeper, so its quiet level is the one it has at the first context.
+        at = f"at_{each.context_tokens}@{target}"
+        deeper[f"tpot_ms_p50_{at}"] = _paired_p50(each.phase, reference.decode_ms)
+        deeper[f"tpot_ms_p95_{at}"] = _paired_p95(each.phase, reference.decode_ms)
     peak_mb = measured.memory.peak_rss_bytes / BYTES_PER_MB
     return {
         f"ttft_ms_p50@{target}": _paired_p50(prefill, reference.prefill_ms),
         f"ttft_ms_p95@{target}": _paired_p95(prefill, reference.prefill_ms),
         f"tpot_ms_p50@{target}": _paired_p50(decode, reference.decode_ms),
         f"tpot_ms_p95@{target}": _paired_p95(decode, reference.decode_ms),
+        **deeper,
         f"peak_rss_mb@{target}": Observation.within(peak_mb, PEAK_RSS_HALF_WIDTH, raw=peak_mb),
     }
 

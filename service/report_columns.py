@@ -2,7 +2,7 @@
 
 from devices.plan import Workload
 from reports.rows import MetricColumn
-from search.objective import METRICS, Metric
+from search.objective import METRICS, Metric, metric_named
 from service.quality_scores import LOSS, PROXY_NOTES
 from service.study_file import StudyDefinition
 
@@ -26,7 +26,7 @@ def columns_of(definition: StudyDefinition) -> tuple[MetricColumn, ...]:
     bounded = [(each.metric, each.target) for each in definition.constraints]
     others = [
         (metric, target.name if metric.needs_target else None)
-        for metric in METRICS.values()
+        for metric in _metrics_of(definition.workload)
         for target in definition.targets
     ]
     wanted = list(dict.fromkeys([*chosen, *bounded, *others]))
@@ -41,9 +41,19 @@ def measured_columns(target: str, workload: Workload) -> tuple[MetricColumn, ...
     """List the metrics of one architecture measured on its own."""
     columns = [
         _column(metric, target if metric.needs_target else None, workload, True, False)
-        for metric in METRICS.values()
+        for metric in _metrics_of(workload)
     ]
     return tuple(columns)
+
+
+def _metrics_of(workload: Workload) -> list[Metric]:
+    """List every metric, each of decode followed by the same one at the deeper contexts."""
+    found = []
+    for metric in METRICS.values():
+        found.append(metric)
+        if metric_named(f"{metric.name}_at_1"):
+            found += [metric.at(depth) for depth in workload.deeper_contexts]
+    return found
 
 
 def _column(
@@ -58,9 +68,19 @@ def _column(
         is_objective=is_objective,
         note=_note(metric, workload),
         is_proxy=metric.name in PROXY_NOTES,
-        short=SHORT_LABELS[metric.name] + (f" {target}" if target and several else ""),
+        short=_short(metric) + (f" {target}" if target and several else ""),
         error_is_shared=metric.name == LOSS,
     )
+
+
+def _short(metric: Metric) -> str:
+    if metric.context_tokens is None:
+        return SHORT_LABELS[metric.name]
+    return f"{SHORT_LABELS[metric.name.partition('_at_')[0]]} {_thousands(metric.context_tokens)}"
+
+
+def _thousands(tokens: int) -> str:
+    return f"{tokens // 1024}k" if tokens % 1024 == 0 else str(tokens)
 
 
 def _note(metric: Metric, workload: Workload) -> str:
@@ -70,5 +90,6 @@ def _note(metric: Metric, workload: Workload) -> str:
     if metric.name.startswith("ttft"):
         return f"Prompt of {workload.prompt_tokens} tokens, {threads}. {PAIRED_NOTE}."
     if metric.name.startswith("tpot"):
-        return f"One decode step at a context of {workload.context_tokens}, {threads}. {PAIRED_NOTE}."
+        context = metric.context_tokens or workload.context_tokens
+        return f"One decode step at a context of {context}, {threads}. {PAIRED_NOTE}."
     return "The kernel's high-water mark in a process of its own, without the sentinel."

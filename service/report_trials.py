@@ -9,7 +9,7 @@ from operators.architecture import Architecture
 from operators.cost import parameters
 from operators.mixer import Mixer
 from reports.rows import BlockRow, BlockSamplesRow, Cell, PhaseSamplesRow, TrialDetail, TrialRow
-from search.objective import METRICS, violations
+from search.objective import metric_named, violations
 from search.observation import Observation
 from search.quality.reduction import reduce_to_four
 from service.observations import observations_from_dict
@@ -63,7 +63,9 @@ def architecture_row(architecture: Architecture, **shown: Any) -> TrialRow:
 
 def cells_of(observed: Mapping[str, Observation]) -> dict[str, Cell]:
     """Show observations; a raw reading stands only beside a paired time."""
-    return {name: _cell(name, each) for name, each in observed.items() if name.partition("@")[0] in METRICS}
+    return {
+        name: _cell(name, each) for name, each in observed.items() if metric_named(name.partition("@")[0])
+    }
 
 
 def detail_of(answers: Mapping[str, Measured]) -> TrialDetail:
@@ -73,6 +75,9 @@ def detail_of(answers: Mapping[str, Measured]) -> TrialDetail:
     memory: dict[str, str] = {}
     for target, measured in answers.items():
         samples += [_phase("prefill", target, measured.prefill), _phase("decode", target, measured.decode)]
+        samples += [
+            _phase(f"decode at {each.context_tokens}", target, each.phase) for each in measured.deeper
+        ]
         on = f"{target} · " if len(answers) > 1 else ""
         passport |= {f"{on}{name}": text for name, text in passport_lines(measured.passport).items()}
         memory |= {f"{on}{name}": f"{value / 1e6:.1f} MB" for name, value in _memory(measured).items()}

@@ -15,7 +15,7 @@ def workload_text(workload: Workload) -> dict[str, str]:
     """Name the workload's numbers."""
     return {
         "prompt tokens": str(workload.prompt_tokens),
-        "context tokens": str(workload.context_tokens),
+        "context tokens": ", ".join(map(str, workload.contexts)),
         "generated tokens": str(workload.generate_tokens),
         "batch": str(workload.batch),
         "threads": str(workload.threads),

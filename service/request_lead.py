@@ -2,11 +2,10 @@
 
 import threading
 
-from devices.plan import Workload
 from operators.notation import architecture_from_dict
 from operators.precision import Precision
 from service.measurement_desk import Answered, MeasurementDesk, Order, Pending, Refused, device_target
-from service.measurement_plans import Calibration, Conditions
+from service.measurement_plans import Calibration, Conditions, Measuring
 from service.parts import Parts
 from service.store import requests
 from service.store.agents import Devices
@@ -14,6 +13,7 @@ from service.store.jobs import CANCELLED, DONE, Jobs
 from service.store.requests import MeasurementRequests
 from service.store.rows import MeasurementRequestRow
 from service.store.trials import Candidates
+from service.workloads import workload_of
 
 
 def step_request(parts: Parts, request_id: str, stop: threading.Event) -> bool:
@@ -27,7 +27,9 @@ def step_request(parts: Parts, request_id: str, stop: threading.Event) -> bool:
 
 def conditions_of(row: MeasurementRequestRow) -> Conditions:
     """Read the conditions that a request names."""
-    return Conditions(Workload(**row.conditions["workload"]), Precision(**row.conditions["precision"]))
+    given = row.conditions
+    measuring = Measuring(**given.get("measuring", {}))  # requests of an earlier version name none
+    return Conditions(workload_of(given["workload"]), Precision(**given["precision"]), measuring)
 
 
 def _order(parts: Parts, row: MeasurementRequestRow, desk: MeasurementDesk) -> bool:
@@ -35,7 +37,7 @@ def _order(parts: Parts, row: MeasurementRequestRow, desk: MeasurementDesk) -> b
     with parts.database.read() as session:
         target = device_target(Devices(session).get(row.device_id))
         architecture = architecture_from_dict(Candidates(session).get(row.candidate_digest).architecture)
-    calibration = desk.calibrate(target, conditions.workload, None, row.created_at)
+    calibration = desk.calibrate(target, conditions, None, row.created_at)
     if isinstance(calibration, Refused):
         _end(parts, row.id, requests.FAILED, calibration.detail)
         return True

@@ -5,6 +5,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from devices.plan import Profile
+from service.workloads import Contexts
+
 LARGEST_QUANTITY = 4_000_000_000
 """As `search.space.LARGEST_PARAMETERS`, which would load torch for a command that only asks a service."""
 
@@ -82,10 +85,17 @@ class WorkloadFields(Fields):
     """`workload`."""
 
     prompt_tokens: int = Field(default=256, ge=1, le=32768)
-    context_tokens: int = Field(default=512, ge=1, le=131072)
+    context_tokens: Contexts = 512
     generate_tokens: int = Field(default=64, ge=1, le=4096)
     batch: int = Field(default=1, ge=1, le=8)
     threads: int = Field(default=1, ge=1, le=256)
+
+
+class MeasuringFields(Fields):
+    """`measuring`."""
+
+    profile: Profile = "as-shipped"
+    half_width: Number = Field(default=0.04, ge=0.01, le=0.2)
 
 
 class TargetFields(Fields):
@@ -111,6 +121,7 @@ class StudyFields(Fields):
     space: SpaceFields
     precision: PrecisionFields = PrecisionFields()
     workload: WorkloadFields = WorkloadFields()
+    measuring: MeasuringFields = MeasuringFields()
     targets: Annotated[dict[TargetName, TargetFields], Field(min_length=1, max_length=64)]
     objectives: Annotated[list[Label], Field(min_length=1, max_length=16)]
     constraints: Annotated[list[Label], Field(max_length=32)] = []  # pydantic copies it
@@ -124,6 +135,7 @@ MAPPINGS: dict[str, type[Fields]] = {
     "space": SpaceFields,
     "precision": PrecisionFields,
     "workload": WorkloadFields,
+    "measuring": MeasuringFields,
     "targets.*": TargetFields,
 }
 """Which keys are known where; an unknown one is answered with the nearest of these."""
@@ -137,5 +149,9 @@ def known_keys(place: str) -> tuple[str, ...]:
 
 
 def as_document(fields: StudyFields) -> dict[str, Any]:
-    """Write the fields as plain JSON values, defaults filled in: what a study stores."""
-    return fields.model_dump(mode="json", exclude_none=True)
+    """Write the fields as plain JSON values, defaults filled in: what a study stores.
+
+    `measuring` is left out where it says nothing: studies of earlier versions, which knew none, keep their digest.
+    """
+    silent = {"measuring"} if fields.measuring == MeasuringFields() else set()
+    return fields.model_dump(mode="json", exclude_none=True, exclude=silent)

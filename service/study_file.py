@@ -15,7 +15,7 @@ from operators.precision import Precision
 from operators.registry import MIXERS
 from search import feasibility
 from search.errors import MetricError, SpaceError
-from search.objective import Constraint, Objective
+from search.objective import Constraint, Metric, Objective
 from search.space import Budget, MixerChoice, SearchSpace
 from service.errors import StudyFileError
 from service.known_layouts import (
@@ -25,8 +25,10 @@ from service.known_layouts import (
     reference_at_budget,
     require_windows_within,
 )
+from service.measurement_plans import Conditions, Measuring
 from service.study_document import read_document
 from service.study_fields import StudyFields, TargetFields, as_document, known_keys
+from service.workloads import workload_of
 
 LOCAL = "local"
 
@@ -51,12 +53,18 @@ class StudyDefinition:
     space: SearchSpace
     precision: Precision
     workload: Workload
+    measuring: Measuring
     targets: tuple[Target, ...]
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...]
     references: tuple[NamedArchitecture, ...]
     enqueued: tuple[NamedArchitecture, ...]
     document: Mapping[str, Any]
+
+    @property
+    def conditions(self) -> Conditions:
+        """What every candidate is measured under."""
+        return Conditions(self.workload, self.precision, self.measuring)
 
     @property
     def digest(self) -> str:
@@ -76,7 +84,7 @@ def define_study(document: Mapping[str, Any]) -> StudyDefinition:
     _require_windows(definition)
     try:
         feasibility.check(
-            definition.space, definition.budget, definition.constraints, definition.workload.context_tokens
+            definition.space, definition.budget, definition.constraints, definition.workload.contexts[-1]
         )
     except SpaceError as error:
         raise _space_error(error) from None
@@ -117,6 +125,7 @@ def stored_study(document: Mapping[str, Any]) -> StudyDefinition:
 def _define(fields: StudyFields) -> StudyDefinition:
     precision = Precision(fields.precision.bits, fields.precision.block_size)
     budget = Budget(fields.budget.parameters, fields.budget.tolerance)
+    workload = workload_of(fields.workload.model_dump())
     space = _space(fields, precision)
     targets = tuple(_target(name, given) for name, given in fields.targets.items())
     # Whether anything fits comes first: a layout's own message would only be a consequence.
@@ -128,10 +137,11 @@ def _define(fields: StudyFields) -> StudyDefinition:
         budget=budget,
         space=space,
         precision=precision,
-        workload=Workload(**fields.workload.model_dump()),
+        workload=workload,
+        measuring=Measuring(fields.measuring.profile, fields.measuring.half_width),
         targets=targets,
-        objectives=_objectives(fields.objectives, targets),
-        constraints=_constraints(fields.constraints, targets),
+        objectives=_objectives(fields.objectives, targets, workload),
+        constraints=_constraints(fields.constraints, targets, workload),
         references=_references(fields.references, space, budget),
         enqueued=_enqueued(fields.enqueue, space, budget),
         document=as_document(fields),
@@ -163,7 +173,7 @@ def _target(name: str, given: TargetFields) -> Target:
     return Target(name, given.device, tuple(sorted((given.labels or {}).items())))
 
 
-def _objectives(texts: Sequence[str], targets: Sequence[Target]) -> tuple[Objective, ...]:
+def _objectives(texts: Sequence[str], targets: Sequence[Target], workload: Workload) -> tuple[Objective, ...]:
     found: list[Objective] = []
     for index, text in enumerate(texts):
         place = f"objectives[{index}]"
@@ -172,13 +182,16 @@ def _objectives(texts: Sequence[str], targets: Sequence[Target]) -> tuple[Object
         except MetricError as error:
             raise StudyFileError(str(error), field=place) from None
         _require_target(place, text, objective.target, targets)
+        _require_context(place, text, objective.metric, workload)
         if objective in found:
             raise StudyFileError(f"{text!r} is there twice", field=place, hint="drop one")
         found.append(objective)
     return tuple(found)
 
 
-def _constraints(texts: Sequence[str], targets: Sequence[Target]) -> tuple[Constraint, ...]:
+def _constraints(
+    texts: Sequence[str], targets: Sequence[Target], workload: Workload
+) -> tuple[Constraint, ...]:
     found: list[Constraint] = []
     for index, text in enumerate(texts):
         place = f"constraints[{index}]"
@@ -187,6 +200,7 @@ def _constraints(texts: Sequence[str], targets: Sequence[Target]) -> tuple[Const
         except MetricError as error:
             raise StudyFileError(str(error), field=place) from None
         _require_target(place, text, constraint.target, targets)
+        _require_context(place, text, constraint.metric, workload)
         found.append(constraint)
     return tuple(found)
 
@@ -199,6 +213,20 @@ def _require_target(place: str, text: str, target: str | None, targets: Sequence
     hint = f"did you mean {near!r}?" if near else f"the study has {', '.join(names)}"
     raise StudyFileError(
         f"{text!r} names the target {target!r}, which isn't in `targets`", field=place, hint=hint
+    )
+
+
+def _require_context(place: str, text: str, metric: Metric, workload: Workload) -> None:
+    depth = metric.context_tokens
+    if depth is None or depth in workload.deeper_contexts:
+        return
+    first = workload.context_tokens
+    hint = f"the first context needs no suffix: {metric.name.partition('_at_')[0]}" if depth == first else ""
+    wanted = list(dict.fromkeys([first, *sorted({*workload.deeper_contexts, depth} - {first})]))
+    raise StudyFileError(
+        f"{text!r} asks for a context of {depth} tokens, which isn't measured",
+        field=place,
+        hint=hint or f"list it: workload.context_tokens: {wanted}",
     )
 
 

@@ -75,7 +75,9 @@ class StudyLead:
             unpinned = [row for row in Studies(session).targets(self.study_id) if row.calibration_id is None]
             devices = {row.target: Devices(session).get(row.device_id) for row in unpinned}
         for name, device in devices.items():
-            found = self.desk.calibrate(device_target(device), self.definition.workload, self.study_id, since)
+            found = self.desk.calibrate(
+                device_target(device), self.definition.conditions, self.study_id, since
+            )
             if isinstance(found, Refused):
                 return self._fail(studies.CALIBRATING, f"{device.name}: {found.detail}")
             if isinstance(found, Calibration):

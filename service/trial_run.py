@@ -11,7 +11,7 @@ from operators.architecture import Architecture
 from operators.errors import OperatorError
 from search.observation import Observation
 from service.measurement_desk import Answered, MeasurementDesk, Order
-from service.measurement_plans import Calibration, Conditions, DeviceTarget
+from service.measurement_plans import Calibration, DeviceTarget
 from service.observations import observations_from_dict, observations_to_dict, observe
 from service.parts import Parts
 from service.quality_scores import RECALL, QualityScores
@@ -48,7 +48,7 @@ class TrialRun:
         wanted = {each.metric.name for each in definition.objectives}
         bounded = {each.metric.name for each in definition.constraints}
         self.needs_recall = RECALL in wanted | bounded
-        self.conditions = Conditions(definition.workload, definition.precision)
+        self.conditions = definition.conditions
 
     def launch(self, trial_id: str, targets: Sequence[BoundTarget]) -> None:
         """Score the candidate and order what isn't ordered yet on every target; one that can't be built fails."""

@@ -7,12 +7,15 @@
  * PLAN is a text file, one `key value ...` per line, in this order (keys that a task does not use may be left out):
  *
  *     loopfront-plan 1
- *     task pool | check | memory | time   (`pool` keeps a pool that is sound)
+ *     task library | pool | check | memory | time   (`library` loads the runtime; `pool` keeps a pool that is sound)
  *     nonce HEX                         repeated in the first and the last record
  *     deadline_s SECONDS                the runner gives up by itself after this long
  *     memory_limit_bytes N              0 for none
+ *     cpus N ...                        the only cores to run on; all that the kernel allows if it is left out
  *     library PATH                      libonnxruntime.so
  *     threads N / batch N / prompt_tokens N / context_tokens N / generate_tokens N
+ *     deeper_contexts N ...             further depths at which the candidate decodes, the sentinel at context_tokens
+ *     deeper_blocks N                   `time`: decode blocks at each of them
  *     prefills N / blocks N / steps N   `time`: how many prefills, decode blocks, and decode steps of each model
  *                                   per block; candidate and sentinel take turns step by step; 0 prefills: decode alone
  *     sentinel_loads_first 0|1          `time`: which of the two is loaded first
@@ -39,20 +42,24 @@
 #include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __APPLE__
+#include <mach/mach.h>
+#else
+#include <sched.h>
+#include <sys/prctl.h>
+#endif
 
-#define RUNNER_VERSION 2
+#define RUNNER_VERSION 3
 #define HEARTBEAT_S 2.0
 #define MAXIMUM_MODELS 2
 #define MAXIMUM_RANK 8
@@ -164,8 +171,8 @@ static struct {
     double deadline_s;
     uint64_t memory_limit_bytes;
     int64_t threads, batch, prompt_tokens, context_tokens, generate_tokens, prefills, blocks, steps,
-        sentinel_loads_first;
-    struct ids prompt_ids, decode_ids, logit_indices;
+        deeper_blocks, sentinel_loads_first;
+    struct ids prompt_ids, decode_ids, logit_indices, deeper_contexts, cpus;
     struct pool pools[MAXIMUM_MODELS];
     struct model_plan models[MAXIMUM_MODELS];
     size_t pool_count, model_count;
@@ -262,7 +269,7 @@ static int64_t *number_named(const char *key) {
         {"threads", &plan.threads}, {"batch", &plan.batch}, {"prompt_tokens", &plan.prompt_tokens},
         {"context_tokens", &plan.context_tokens}, {"generate_tokens", &plan.generate_tokens},
         {"prefills", &plan.prefills}, {"blocks", &plan.blocks}, {"steps", &plan.steps},
-        {"sentinel_loads_first", &plan.sentinel_loads_first},
+        {"deeper_blocks", &plan.deeper_blocks}, {"sentinel_loads_first", &plan.sentinel_loads_first},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(key, known[i].key) == 0) return known[i].number;
@@ -278,6 +285,8 @@ static void read_line(char *line) {
     else if (!strcmp(key, "deadline_s")) plan.deadline_s = real(rest);
     else if (!strcmp(key, "memory_limit_bytes")) plan.memory_limit_bytes = (uint64_t)whole(rest, 0);
     else if (!strcmp(key, "library")) plan.library = copied(rest);
+    else if (!strcmp(key, "cpus")) read_ids(&plan.cpus, &rest);
+    else if (!strcmp(key, "deeper_contexts")) read_ids(&plan.deeper_contexts, &rest);
     else if (!strcmp(key, "prompt_ids")) read_ids(&plan.prompt_ids, &rest);
     else if (!strcmp(key, "decode_ids")) read_ids(&plan.decode_ids, &rest);
     else if (!strcmp(key, "logit_indices")) read_ids(&plan.logit_indices, &rest);
@@ -507,7 +516,8 @@ struct model {
     float *logit_values;
     struct state *states;
     int turn;                /* which of two swapped buffers is read next */
-    uint64_t decoded;        /* decode steps so far: they choose token and depth */
+    int64_t context_tokens;  /* how deep it decodes */
+    uint64_t decoded;        /* decode steps so far: they choose the token, and which of the tokens to generate it is */
     const char **input_names, **output_names;
     handle *inputs, *outputs;
     size_t fixed_inputs;
@@ -549,7 +559,8 @@ static void bind_inputs(struct model *model, int64_t prompt_tokens) {
 static void load(struct model *model, const struct model_plan *model_plan, int64_t prompt_tokens) {
     double started_ms = now_ms();
     size_t slots = model_plan->state_count + 3;
-    *model = (struct model){.plan = model_plan, .fixed_inputs = model_plan->takes_lengths ? 3 : 1};
+    *model = (struct model){.plan = model_plan, .context_tokens = plan.context_tokens,
+                            .fixed_inputs = model_plan->takes_lengths ? 3 : 1};
     model->input_names = allocate(slots * sizeof(char *));
     model->output_names = allocate(slots * sizeof(char *));
     model->inputs = allocate(slots * sizeof(handle));
@@ -611,13 +622,41 @@ static double prefill(struct model *model) {
     return run_graph(model, model->prompt, plan.prompt_tokens);
 }
 
-/* One step `context_tokens` deep; the depth cycles over the tokens to generate, so that no cache overflows. */
+/* One step at the model's depth; it cycles over the tokens to generate, so that no cache overflows. */
 static double decode(struct model *model) {
     uint64_t step = model->decoded++;
     for (int64_t b = 0; b < plan.batch; b++)
         model->token_ids[b] = (int64_t)(word_at(2, step) % (uint64_t)model->plan->vocab);
-    return run_graph(model, model->token, plan.context_tokens + 1 + (int64_t)(step % (uint64_t)plan.generate_tokens));
+    return run_graph(model, model->token, model->context_tokens + 1 + (int64_t)(step % (uint64_t)plan.generate_tokens));
 }
+
+/* What is asked of the operating system: memory, processors, an end with the parent. macOS: compiled, never run. */
+
+#ifdef __APPLE__
+
+/* The words of Linux for resident, peak and anonymous memory. */
+static double status_bytes(const char *key) {
+    task_vm_info_data_t info;
+    mach_msg_type_number_t count = TASK_VM_INFO_COUNT;
+    if (task_info(mach_task_self(), TASK_VM_INFO, (task_info_t)&info, &count)) fail("fault", "task_info gives no memory");
+    if (!strcmp(key, "VmRSS")) return (double)info.resident_size;
+    if (!strcmp(key, "VmHWM")) return (double)info.resident_size_peak;
+    return (double)info.internal;
+}
+
+static int reset_high_water_mark(void) { return 0; }
+
+/* Threads cannot be bound to processors. */
+static void add_affinity(void) { add("null"); }
+
+static void keep_to_cpus(void) {
+    if (plan.cpus.count) fail("fault", "plan: macOS keeps no thread to a cpu");
+}
+
+/* The first heartbeat that nobody reads ends it. */
+static void die_with_parent(void) {}
+
+#else
 
 static double status_bytes(const char *key) {
     char line[256];
@@ -636,6 +675,34 @@ static int reset_high_water_mark(void) {
     if (file >= 0) close(file);
     return is_reset;
 }
+
+static void keep_to_cpus(void) {
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    for (size_t i = 0; i < plan.cpus.count; i++) {
+        if (plan.cpus.values[i] >= CPU_SETSIZE) fail("fault", "plan: no cpu %lld", (long long)plan.cpus.values[i]);
+        CPU_SET((int)plan.cpus.values[i], &cpus);
+    }
+    if (plan.cpus.count && sched_setaffinity(0, sizeof cpus, &cpus))
+        fail("fault", "the kernel does not let it keep to the plan's cpus: %s", strerror(errno));
+}
+
+static void add_affinity(void) {
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    int is_known = sched_getaffinity(0, sizeof cpus, &cpus) == 0, is_first = 1;
+    add(is_known ? "[" : "null");
+    for (int cpu = 0; is_known && cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &cpus)) continue;
+        add(is_first ? "%d" : ", %d", cpu);
+        is_first = 0;
+    }
+    if (is_known) add("]");
+}
+
+static void die_with_parent(void) { prctl(PR_SET_PDEATHSIG, SIGKILL); }
+
+#endif
 
 static void refuse_above_limit(double bytes) {
     if (plan.memory_limit_bytes && bytes > (double)plan.memory_limit_bytes)
@@ -702,6 +769,7 @@ static void run_memory(void) {
     prefill(&model);
     print_memory("prefill", is_reset);
     fill_states(&model, 1, 0);
+    if (plan.deeper_contexts.count) model.context_tokens = plan.deeper_contexts.values[plan.deeper_contexts.count - 1];
     is_reset = reset_high_water_mark();
     for (int64_t step = 0; step < plan.steps; step++) decode(&model);
     print_memory("decode", is_reset);
@@ -738,6 +806,7 @@ static void time_blocks(const char *phase, double (*once)(struct model *), struc
         }
         open_record("block");
         add_text("phase", phase);
+        add(", \"context_tokens\": %lld", (long long)models[0].context_tokens);
         add(", \"candidate_first\": %s", block & 1 ? "false" : "true");
         add_numbers("candidate_ms", elapsed_ms[0], (size_t)steps);
         add_numbers("sentinel_ms", elapsed_ms[1], (size_t)steps);
@@ -761,6 +830,13 @@ static void run_time(void) {
     for (int m = 0; m < 2; m++) fill_states(&models[m], 1, 0);
     warm_up("decode", decode, models, 8, 500);
     time_blocks("decode", decode, models, plan.blocks, plan.steps, 1);
+    /* The sentinel stays at its depth: its quiet level is known for that one alone. */
+    for (size_t d = 0; d < plan.deeper_contexts.count; d++) {
+        models[0].context_tokens = plan.deeper_contexts.values[d];
+        for (int m = 0; m < 2; m++) fill_states(&models[m], 1, 1);
+        warm_up("decode", decode, models, 4, 500);
+        time_blocks("decode", decode, models, plan.deeper_blocks, plan.steps, 1);
+    }
 }
 
 static double started_ms;
@@ -782,26 +858,17 @@ static void *watch(void *unused) {
 }
 
 static void print_hello(void) {
-    cpu_set_t cpus;
-    CPU_ZERO(&cpus);
-    int is_known = sched_getaffinity(0, sizeof cpus, &cpus) == 0, is_first = 1;
     open_record("hello");
     add_text("nonce", plan.nonce);
     add_text("task", plan.task);
     add(", \"version\": %d, \"pid\": %d, \"page_bytes\": %ld, \"affinity\": ", RUNNER_VERSION, (int)getpid(),
         sysconf(_SC_PAGESIZE));
-    add(is_known ? "[" : "null");
-    for (int cpu = 0; is_known && cpu < CPU_SETSIZE; cpu++) {
-        if (!CPU_ISSET(cpu, &cpus)) continue;
-        add(is_first ? "%d" : ", %d", cpu);
-        is_first = 0;
-    }
-    if (is_known) add("]");
+    add_affinity();
     send_record();
 }
 
 static void limit_process(void) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    die_with_parent();
     /* Backstops, in case the watch cannot run: it is stricter and says why. */
     alarm((unsigned)plan.deadline_s + 10);
     rlim_t most = (rlim_t)plan.memory_limit_bytes * 2 + (256u << 20);
@@ -814,10 +881,12 @@ int main(int count, char **arguments) {
     if (count != 2) fail("fault", "usage: runner PLAN");
     read_plan(arguments[1]);
     limit_process();
+    keep_to_cpus();
     print_hello();
     pthread_t thread;
     if (pthread_create(&thread, NULL, watch, NULL)) fail("fault", "the watch did not start: %s", strerror(errno));
-    if (!strcmp(plan.task, "pool")) run_pool();
+    if (!strcmp(plan.task, "library")) open_library();
+    else if (!strcmp(plan.task, "pool")) run_pool();
     else if (!strcmp(plan.task, "check")) run_check();
     else if (!strcmp(plan.task, "memory")) run_memory();
     else if (!strcmp(plan.task, "time")) run_time();

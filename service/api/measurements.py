@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from sqlalchemy.orm import Session
 
-from devices.plan import Workload
 from operators.errors import ArchitectureError
 from operators.precision import Precision
 from reports.encoding import measurement_to_dict
@@ -23,6 +22,7 @@ from service.store.rows import DeviceRow, MeasurementRequestRow
 from service.store.trials import Candidates
 from service.study_file import Target
 from service.study_lead import find_device
+from service.workloads import workload_of
 
 router = APIRouter(prefix="/measurements", tags=["measurements"])
 
@@ -31,10 +31,11 @@ router = APIRouter(prefix="/measurements", tags=["measurements"])
 def request_measurement(wish: MeasurementWish, parts: ServiceParts) -> MeasurementOut:
     """Have one architecture measured; read the answer under the id that is returned."""
     place = next((name for name in ("reference", "layout") if getattr(wish, name)), "architecture")
-    found = require_windows_within(_wished(wish), Workload(**wish.workload.model_dump()), place)
+    found = require_windows_within(_wished(wish), workload_of(wish.workload.model_dump()), place)
     conditions = {
         "workload": wish.workload.model_dump(),
         "precision": wish.precision.model_dump(),
+        "measuring": wish.measuring.model_dump(),
         "label": found.label,
     }
     architecture = found.architecture

@@ -5,6 +5,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from devices.plan import Profile
+from service.workloads import Contexts
+
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@:-]*$")]
 Identity = Annotated[str, Field(min_length=1, max_length=200)]
 ShortText = Annotated[str, Field(max_length=4000)]
@@ -262,10 +265,17 @@ class WorkloadGiven(Given):
     """How the model is used; four different numbers of tokens."""
 
     prompt_tokens: int = Field(default=256, ge=1, le=32768)
-    context_tokens: int = Field(default=512, ge=1, le=131072)
+    context_tokens: Contexts = 512
     generate_tokens: int = Field(default=64, ge=1, le=4096)
     batch: int = Field(default=1, ge=1, le=8)
     threads: int = Field(default=1, ge=1, le=256)
+
+
+class MeasuringGiven(Given):
+    """How it is measured: `lab` keeps to the fastest cores; the 95 % interval aimed at, as a share of the value."""
+
+    profile: Profile = "as-shipped"
+    half_width: float = Field(default=0.04, ge=0.01, le=0.2)
 
 
 class PrecisionGiven(Given):
@@ -287,6 +297,7 @@ class MeasurementWish(Given):
     device: Name = "local"
     workload: WorkloadGiven = Field(default_factory=WorkloadGiven)
     precision: PrecisionGiven = Field(default_factory=PrecisionGiven)
+    measuring: MeasuringGiven = Field(default_factory=MeasuringGiven)
     fresh: bool = False
 
 

@@ -124,7 +124,16 @@ def measure(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
         str, typer.Option("--device", help="A device's name; local is the service's machine.")
     ] = "local",
     prompt_tokens: Annotated[int, typer.Option("--prompt-tokens")] = 256,
-    context_tokens: Annotated[int, typer.Option("--context-tokens")] = 512,
+    context_tokens: Annotated[
+        str, typer.Option("--context-tokens", help="Several, as in 512,4096,32768, are all measured.")
+    ] = "512",
+    profile: Annotated[
+        str,
+        typer.Option("--profile", help="as-shipped, or lab: on the fastest cores at their highest clock."),
+    ] = "as-shipped",
+    half_width: Annotated[
+        float, typer.Option("--half-width", help="Aim of the 95 % interval, in percent of the value.")
+    ] = 4.0,
     threads: Annotated[int, typer.Option("--threads")] = 1,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure again even if it is known.")] = False,
     url: UrlOption = None,
@@ -139,7 +148,12 @@ def measure(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
         vocabulary=vocabulary,
         embedding_ratio=embedding_ratio,
         device=device,
-        workload={"prompt_tokens": prompt_tokens, "context_tokens": context_tokens, "threads": threads},
+        workload={
+            "prompt_tokens": prompt_tokens,
+            "context_tokens": _contexts(context_tokens),
+            "threads": threads,
+        },
+        measuring={"profile": profile, "half_width": half_width / 100},
         fresh=fresh,
     )
     with Client(service_url(url, data_folder)) as client:
@@ -175,6 +189,16 @@ def _source(
         )
     with Client(service_url(url, data_folder)) as client:
         return from_document(client.trial(study, int(number)).architecture, name)
+
+
+def _contexts(text: str) -> int | list[int]:
+    words = text.split(",")
+    if not all(word.isdecimal() for word in words):
+        raise BadInput(
+            f"{text!r} can't be used", field="--context-tokens", hint="write 512, or 512,4096,32768"
+        )
+    numbers = [int(word) for word in words]
+    return numbers if len(numbers) > 1 else numbers[0]
 
 
 def _print(found: "NamedArchitecture", json: bool) -> None:

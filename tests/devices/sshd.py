@@ -28,9 +28,12 @@ HERE: Place = ("127.0.0.1", ())
 class Sshd:
     """One server; `host` is how it is reached, `stop`, `freeze` and `drop` are what can happen to it."""
 
-    def __init__(self, folder: Path, max_sessions: int = 10, place: Place = HERE) -> None:
+    def __init__(
+        self, folder: Path, max_sessions: int = 10, settings: str = "", place: Place = HERE
+    ) -> None:
         self._folder = folder
         self._address, self._within = place
+        self._settings = settings
         self._max_sessions = max_sessions
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -56,6 +59,7 @@ class Sshd:
             f"ListenAddress {self._address}\nPort {self.port}\nHostKey {self._folder / 'host_key'}\n"
             f"AuthorizedKeysFile {self._folder / 'authorized_keys'}\nMaxSessions {self._max_sessions}\n"
             "PidFile none\nUsePAM no\nStrictModes no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
+            + self._settings
         )
         if os.getuid() == 0:
             PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)
@@ -118,11 +122,16 @@ class Sshd:
 
 
 @contextmanager
-def a_running_sshd(folder: Path, max_sessions: int = 10, place: Place = HERE) -> Iterator[Sshd]:
-    """Start a server and stop it at the end; the test is skipped where there is no sshd."""
+def a_running_sshd(
+    folder: Path, max_sessions: int = 10, settings: str = "", place: Place = HERE
+) -> Iterator[Sshd]:
+    """Start a server and stop it at the end; the test is skipped where there is no sshd.
+
+    `settings` are further lines of its configuration.
+    """
     if PROGRAM is None:
         pytest.skip("sshd is not installed: apt install openssh-server")
-    server = Sshd(folder, max_sessions, place)
+    server = Sshd(folder, max_sessions, settings, place)
     server.start()
     try:
         yield server

@@ -161,6 +161,34 @@ def test_processes_are_added_until_precise_or_the_cap_and_the_passport_says_whic
         assert outcome.passport["precision"]["reached"] is reached
 
 
+def test_decode_is_measured_at_every_context_beside_a_sentinel_that_stays_at_the_first(
+    runner: BuiltRunner, tmp_path: Path
+) -> None:
+    workload = Workload(prompt_tokens=16, context_tokens=32, generate_tokens=8, deeper_contexts=(48, 80))
+    outcome = measure(a_plan(workload=workload), a_bench(runner, tmp_path), graph_of())
+    assert isinstance(outcome, Measured), outcome
+    assert [each.context_tokens for each in outcome.deeper] == [48, 80]
+    counts = {len(each.phase.processes) for each in outcome.deeper}
+    assert counts == {len(outcome.decode.processes)}
+    assert {len(process.blocks) for process in outcome.deeper[0].phase.processes} == {8}
+    assert set(outcome.passport["precision"]["half_widths"]) == {
+        *("prefill", "decode", "decode at 48", "decode at 80")
+    }
+    assert outcome_from_dict(outcome_to_dict(outcome)) == outcome
+
+
+def test_the_lab_profile_keeps_to_the_fastest_core_and_says_what_became_of_the_clocks(
+    runner: BuiltRunner, tmp_path: Path
+) -> None:
+    bench = a_bench(runner, tmp_path, facts=DeviceFacts({"cores": os.cpu_count()}, {}))
+    outcome = measure(a_plan(protocol=a_protocol(profile="lab")), bench, graph_of())
+    assert isinstance(outcome, Measured), outcome
+    core = outcome.passport["lab"]["cpus"]
+    assert len(core) == 1
+    assert {tuple(process["affinity"]) for process in outcome.passport["processes"]} == {tuple(core)}
+    assert "governor" in outcome.passport["lab"]["clocks"]
+
+
 def test_processes_that_time_decode_alone_make_up_the_number_that_is_asked_for(
     runner: BuiltRunner, tmp_path: Path
 ) -> None:

@@ -64,7 +64,9 @@ def changed(place: tuple[str | int, ...], value: object) -> dict[str, Any]:
         (("workload", "threads"), "1", "plan.workload.threads: expected int, got '1'"),
         (("workload", "threads"), True, "plan.workload.threads: expected int, got True"),
         (("workload", "threads"), 0, "workload.threads: must be positive, got 0"),
-        (("protocol", "profile"), "lab", "plan.protocol.profile: expected one of 'as-shipped', got 'lab'"),
+        (("protocol", "profile"), "fast", "profile: expected one of 'as-shipped', 'lab', got 'fast'"),
+        (("workload", "deeper_contexts"), [64, 48], r"deeper_contexts: \[64, 48\] must rise from 32 on"),
+        (("workload", "deeper_contexts"), [32], r"deeper_contexts: \[32\] must rise from 32 on"),
         (
             ("protocol", "deadline_s"),
             float("nan"),

@@ -23,6 +23,15 @@ def test_an_objective_is_named_as_it_was_written(text: str) -> None:
     assert Objective.parse(text).name == text
 
 
+def test_decode_has_a_metric_for_every_context() -> None:
+    objective = Objective.parse("tpot_ms_p95_at_32768@phone")
+    assert objective.name == "tpot_ms_p95_at_32768@phone"
+    assert (objective.metric.context_tokens, objective.metric.unit) == (32768, "ms")
+    for text in ("ttft_ms_p50_at_512@phone", "tpot_ms_p50_at_0@phone", "tpot_ms_p50_at_@phone"):
+        with pytest.raises(MetricError, match="no metric"):
+            Objective.parse(text)
+
+
 def test_the_direction_comes_from_the_metric() -> None:
     assert Objective.parse("recall_score").direction == "maximize"
     assert Objective.parse("peak_rss_mb@phone").direction == "minimize"

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from devices.outcome import BlockSamples, Measured, MemoryReading, PhaseSamples, ProcessSamples
+from devices.outcome import BlockSamples, DeeperDecode, Measured, MemoryReading, PhaseSamples, ProcessSamples
 from devices.plan import SentinelReference
 from search.observation import Observation
 from service.observations import observe
@@ -33,6 +33,14 @@ def test_a_time_is_the_ratio_to_the_sentinel_times_its_reference_time() -> None:
     p50, p95 = observed(*[a_process(20.0, 1.5)] * 3)
     assert p50.value == pytest.approx(20.0)
     assert p95.value == pytest.approx(30.0)
+
+
+def test_a_deeper_context_is_paired_with_the_sentinels_level_at_the_first() -> None:
+    shallow, deep = (PhaseSamples((a_process(ms, 1.5),) * 3) for ms in (20.0, 50.0))
+    measured = Measured(shallow, shallow, MEMORY, (), {}, 1.0, deeper=(DeeperDecode(4096, deep),))
+    found = observe(measured, REFERENCE, "laptop")
+    assert found["tpot_ms_p50_at_4096@laptop"].value == pytest.approx(50.0)
+    assert found["tpot_ms_p50@laptop"].value == pytest.approx(20.0)
 
 
 def test_a_p95_is_as_uncertain_as_the_processes_tails_differ() -> None:

@@ -171,6 +171,45 @@ def test_text_that_is_not_utf_8_is_named_so() -> None:
         read_study(b"study: \xff\xfe")
 
 
+def test_several_contexts_give_objectives_of_their_own() -> None:
+    objectives = ["tpot_ms_p50@laptop", "tpot_ms_p50_at_4096@laptop"]
+    study = define_study(
+        a_document(workload__context_tokens=[512, 4096], objectives=objectives, constraints=[])
+    )
+    assert study.workload.contexts == (512, 4096)
+    assert [each.name for each in study.objectives] == objectives
+    assert define_study(study.document) == study
+
+
+@pytest.mark.parametrize(
+    ("contexts", "objective", "told"),
+    [
+        (512, "tpot_ms_p50_at_4096@laptop", "list it: workload.context_tokens: [512, 4096]"),
+        ([512, 4096], "tpot_ms_p50_at_512@laptop", "needs no suffix: tpot_ms_p50"),
+        ([4096, 512], "tpot_ms_p50@laptop", "from the shortest to the longest"),
+        ([512, 200_000], "tpot_ms_p50@laptop", "of 1 to 131072 tokens"),
+        ([], "tpot_ms_p50@laptop", "workload.context_tokens"),
+        ("deep", "tpot_ms_p50@laptop", "workload.context_tokens"),
+    ],
+)
+def test_a_context_that_is_not_measured_or_impossible_is_named(
+    contexts: object, objective: str, told: str
+) -> None:
+    with pytest.raises(StudyFileError) as refusal:
+        define_study(a_document(workload__context_tokens=contexts, objectives=[objective], constraints=[]))
+    assert told in refusal.value.line
+
+
+def test_how_it_is_measured_can_be_asked_for_and_is_not_written_where_it_is_usual() -> None:
+    usual = define_study(a_document())
+    assert "measuring" not in usual.document
+    study = define_study(a_document(measuring={"profile": "lab", "half_width": 0.02}))
+    assert (study.measuring.profile, study.measuring.half_width) == ("lab", 0.02)
+    with pytest.raises(StudyFileError) as refusal:
+        define_study(a_document(measuring={"profile": "fast"}))
+    assert refusal.value.line.startswith("measuring.profile")
+
+
 def test_the_largest_quantity_is_the_largest_budget() -> None:
     assert LARGEST_QUANTITY == LARGEST_PARAMETERS
 

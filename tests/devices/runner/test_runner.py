@@ -1,5 +1,6 @@
 """The runner itself, started by hand: its pools, its logits, its records and its limits."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -14,7 +15,15 @@ from hypothesis import strategies as st
 
 from devices.plan import OutputCheck, PoolSection, PoolSpec, Protocol, Workload
 from devices.runner.build import BuiltRunner
-from devices.runner_plan import PlacedModel, Setting, check_plan, memory_plan, pool_plan, time_plan
+from devices.runner_plan import (
+    PlacedModel,
+    Setting,
+    check_plan,
+    library_plan,
+    memory_plan,
+    pool_plan,
+    time_plan,
+)
 from devices.runtime_library import installed_runtime
 from tests.devices.tiny_models import TinyModel, pool_bytes, tiny_model
 
@@ -130,6 +139,34 @@ def test_timing_alternates_who_goes_first_and_counts_its_samples(runner: BuiltRu
     assert [record["candidate_first"] for record in decode] == [True, False, True]
     assert {len(record[key]) for record in decode for key in ("candidate_ms", "sentinel_ms")} == {4}
     assert records[-1] | {"seconds": 0} == {"record": "done", "nonce": NONCE, "samples": 28, "seconds": 0}
+
+
+def test_deeper_contexts_are_timed_after_the_first_one(runner: BuiltRunner, tmp_path: Path) -> None:
+    model = placed(tiny_model(), tmp_path)
+    setting = a_setting(deeper_blocks=2)
+    deeper = dataclasses.replace(setting.workload, deeper_contexts=(48, 80))
+    setting = dataclasses.replace(setting, workload=deeper)
+    records = run(runner, time_plan(NONCE, setting, model, model, 0, 3, False), tmp_path)
+    depths = [record["context_tokens"] for record in records if record["record"] == "block"]
+    assert depths == [32, 32, 32, 48, 48, 80, 80]
+    assert records[-1]["samples"] == 7 * 8
+
+
+def test_the_runner_keeps_to_the_cores_of_its_plan(runner: BuiltRunner, tmp_path: Path) -> None:
+    model = placed(tiny_model(), tmp_path)
+    cpu = max(os.sched_getaffinity(0))
+    pinned = dataclasses.replace(a_setting(), cpus=(cpu,))
+    assert run(runner, memory_plan(NONCE, pinned, model), tmp_path)[0]["affinity"] == [cpu]
+    impossible = dataclasses.replace(a_setting(), cpus=(1000,))
+    last = run(runner, memory_plan(NONCE, impossible, model), tmp_path)[-1]
+    assert (last["kind"], "cpus" in last["reason"]) == ("fault", True)
+
+
+def test_the_runtime_can_be_loaded_by_itself(runner: BuiltRunner, tmp_path: Path) -> None:
+    plan = library_plan(NONCE, installed_runtime().path, 10.0)
+    assert [each["record"] for each in run(runner, plan, tmp_path)] == ["hello", "library", "done"]
+    last = run(runner, library_plan(NONCE, str(tmp_path / "none.so"), 10.0), tmp_path)[-1]
+    assert (last["kind"], "none.so" in last["reason"]) == ("fault", True)
 
 
 def test_without_prefills_decode_is_timed_alone(runner: BuiltRunner, tmp_path: Path) -> None:
