@@ -28,9 +28,7 @@ HERE: Place = ("127.0.0.1", ())
 class Sshd:
     """One server; `host` is how it is reached, `stop`, `freeze` and `drop` are what can happen to it."""
 
-    def __init__(
-        self, folder: Path, max_sessions: int = 10, settings: str = "", place: Place = HERE
-    ) -> None:
+    def __init__(self, folder: Path, max_sessions: int = 10, settings: str = "", place: Place = HERE) -> None:
         self._folder = folder
         self._address, self._within = place
         self._settings = settings

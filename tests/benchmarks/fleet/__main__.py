@@ -9,16 +9,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from devices.bench import Bench, local_bench
 from devices.identity import machine_identity
 from devices.readiness import Thresholds
-from tests.benchmarks.fleet import connections, disturbed, estimators, interleaving, repeat
+from tests.benchmarks.fleet import connections, disturbed, estimators, interleaving, many, overhead, repeat
 from tests.benchmarks.fleet.candidates import Candidates
 from tests.benchmarks.fleet.rounds import Rounds
 from tests.benchmarks.fleet.sample_folder import OtherRun, SampleFolder
 from tests.benchmarks.fleet.taking import Taker
 from tests.benchmarks.operator_speed.operator_table import processor
+from tests.devices.namespaces import trouble
 
 Table = list[str]
 
@@ -36,7 +38,14 @@ class Run:
     @cached_property
     def samples(self) -> SampleFolder:
         samples = SampleFolder(self.folder)
-        samples.claim({"candidates": self.options.candidates, "machine": machine_identity(self.folder)})
+        samples.claim(
+            {
+                "candidates": self.options.candidates,
+                "machine": machine_identity(self.folder),
+                "runner": self.bench.runner.sha256,
+                "runtime": self.bench.library.sha256,
+            }
+        )
         return samples
 
     @cached_property
@@ -87,6 +96,24 @@ class Run:
             )
         )
 
+    def overhead(self) -> Iterator[Table]:
+        reference = repeat.calibrated(self.candidates, self.taker, self.bench)
+        yield overhead.table(
+            overhead.measure_overhead(
+                self.candidates, self.samples, self.thresholds, reference, self.options.leased
+            )
+        )
+
+    def many(self) -> Iterator[Table]:
+        if reason := trouble():
+            yield [f"one agent with many devices: left out, as {reason}"]
+            return
+        with TemporaryDirectory(prefix="bench-fleet-") as folder:
+            devices = [str(number) for number in range(self.options.devices)]
+            fleet = many.run_fleet(Path(folder) / "many", devices, self.options.jobs)
+            same = many.run_fleet(Path(folder) / "same", ("one", "one"), self.options.jobs)
+            yield many.table(fleet, same)
+
 
 PARTS: dict[str, Callable[[Run], Iterator[Table]]] = {
     "repeat": Run.repeat,
@@ -94,6 +121,8 @@ PARTS: dict[str, Callable[[Run], Iterator[Table]]] = {
     "interleaving": Run.interleaving,
     "disturbed": Run.disturbed,
     "connections": Run.connections,
+    "overhead": Run.overhead,
+    "many": Run.many,
 }
 
 
@@ -128,6 +157,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--interleaved", type=int, default=10, help="candidates of interleaving")
     parser.add_argument("--disturbed", type=int, default=12, help="candidates under each load")
     parser.add_argument("--connected", type=int, default=6, help="candidates through each connection")
+    parser.add_argument("--leased", type=int, default=5, help="candidates of overhead")
+    parser.add_argument("--devices", type=int, default=20, help="of many")
+    parser.add_argument("--jobs", type=int, default=10, help="for each device of many")
     parser.add_argument(
         "--idle-cores",
         type=float,

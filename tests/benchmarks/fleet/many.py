@@ -5,17 +5,13 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from time import monotonic, sleep
-
-from sqlalchemy import select
 
 from devices.agent_config import HostEntry, add_entry
 from devices.plan import MeasurementPlan, Protocol, Workload, to_dict
-from service.store.jobs import DONE, JobDraft, Jobs
-from service.store.rows import AttemptRow, JobRow
+from service.store.jobs import JobDraft, Jobs
+from service.store.rows import AttemptRow
 from tests.benchmarks.fleet.processes import Service, Usage, a_service, running, watched
 from tests.benchmarks.fleet.text_table import lines, percent
 from tests.devices.namespaces import a_machine
@@ -125,7 +121,7 @@ def run_fleet(folder: Path, machines: Sequence[str], jobs: int, protocol: Protoc
             ids = service.wait_for_devices(len(machines))
             with watched(agent.pid) as usage:
                 queued = _queue(service, ids, jobs, protocol)
-                _wait_for_all(service, jobs * len(machines))
+                service.wait_for_jobs(jobs * len(machines), LONGEST_JOB_S)
         return Fleet(
             {name: _served(service, job_ids) for name, job_ids in queued.items()},
             {entry.name: _runs(folder / entry.name) for entry in entries},
@@ -166,33 +162,19 @@ def _plan(candidate: TinyModel, sentinel: TinyModel, protocol: Protocol) -> Meas
     return MeasurementPlan(candidate.files, sentinel.files, WORKLOAD, None, protocol, None)
 
 
-def _wait_for_all(service: Service, count: int) -> None:
-    deadline_s = monotonic() + LONGEST_JOB_S * count
-    while True:
-        with service.parts.database.read() as session:
-            done = len(session.scalars(select(JobRow.id).where(JobRow.state == DONE)).all())
-        if done == count:
-            return
-        if monotonic() > deadline_s:
-            raise RuntimeError(f"{done} of {count} jobs are done: see the agent's log")
-        sleep(0.2)
-
-
 def _served(service: Service, job_ids: Sequence[str]) -> list[Served]:
     with service.parts.database.read() as session:
         jobs = Jobs(session)
         return [
-            Served(job_id, jobs.get(job_id).outcome, tuple(_span(each) for each in jobs.attempts(job_id)))
+            Served(job_id, jobs.get(job_id).outcome, tuple(map(span_of, jobs.attempts(job_id))))
             for job_id in job_ids
         ]
 
 
-def _span(attempt: AttemptRow) -> Span:
-    return _seconds(attempt.granted_at), _seconds(attempt.ended_at or attempt.granted_at)
-
-
-def _seconds(moment: datetime) -> float:
-    return moment.timestamp()
+def span_of(attempt: AttemptRow) -> Span:
+    """Return from when to when a lease was held, in seconds since 1970."""
+    ended_at = attempt.ended_at or attempt.granted_at
+    return attempt.granted_at.timestamp(), ended_at.timestamp()
 
 
 def _runs(folder: Path) -> list[Run]:

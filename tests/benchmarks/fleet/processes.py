@@ -11,10 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlalchemy import select
+
 from service.client import Client
 from service.data_folder import read_running
 from service.parts import Parts, open_parts
 from service.settings import Settings
+from service.store.jobs import DONE
+from service.store.rows import JobRow
 
 START_S = 120.0
 LOOK_EVERY_S = 0.5
@@ -36,6 +40,18 @@ class Service:
                     raise RuntimeError(f"{len(found)} of {count} devices registered: see the agent's log")
                 time.sleep(0.1)
         return {device.name: device.id for device in found}
+
+    def wait_for_jobs(self, count: int, longest_s: float) -> None:
+        """Wait until so many jobs are done; a job may take `longest_s`."""
+        deadline_s = time.monotonic() + longest_s * count
+        while (done := self._jobs_done()) < count:
+            if time.monotonic() > deadline_s:
+                raise RuntimeError(f"{done} of {count} jobs are done: see the agent's log")
+            time.sleep(0.2)
+
+    def _jobs_done(self) -> int:
+        with self.parts.database.read() as session:
+            return len(session.scalars(select(JobRow.id).where(JobRow.state == DONE)).all())
 
 
 @contextmanager

@@ -8,22 +8,18 @@ from pathlib import Path
 
 from devices.agent_config import HostEntry, read_agent_config
 from devices.bench import Bench
-from devices.delivery import Delivery
 from devices.device_facts import DeviceFacts, read_facts
 from devices.device_files import ask
 from devices.device_folder import DeviceFolder
 from devices.errors import ConnectionFault
 from devices.identity import shown_identity
-from devices.membership import Membership
 from devices.provision import provision_runner
 from devices.readiness import Thresholds
 from devices.runner.build import BuiltRunner
 from devices.runtime_library import RuntimeLibrary
-from devices.service_link import ServiceLink
 from devices.ssh import SshConnection
 from devices.station import OpenStation, Station
-from devices.turns import Turns
-from devices.worker import Worker
+from tests.benchmarks.fleet.serving import serve_stations
 
 RUNNER = Path(__file__).with_name("simulated_runner.py")
 RUNTIME = RuntimeLibrary("simulated-runtime", "0", "/simulated-runtime.so", "0" * 64)
@@ -64,20 +60,6 @@ def _opened(entry: HostEntry, connection: SshConnection) -> OpenStation:
     return OpenStation(identity, shown_identity(machine_id), bench, connection.close)
 
 
-def run_agent(server: str, folder: Path, config: Path, stop: threading.Event) -> None:
-    """Serve every host of the file in a thread of its own until `stop` is set, as `devices.agent` does."""
-    stations = [simulated_station(entry) for entry in read_agent_config(config)]
-    with ServiceLink(server) as link:
-        membership = Membership(link, server, "simulated-agent", "simulated-agent")
-        shared = membership, Delivery(folder / "spool"), Turns("none of these", None), stop
-        workers = [Worker(station, server, *shared) for station in stations]
-        threads = [threading.Thread(target=worker.work) for worker in workers]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--server", required=True)
@@ -85,7 +67,8 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True)
     options, stop = parser.parse_args(), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    run_agent(options.server, options.folder, options.config, stop)
+    stations = [simulated_station(entry) for entry in read_agent_config(options.config)]
+    serve_stations("simulated-agent", stations, options.server, options.folder, stop)
 
 
 if __name__ == "__main__":
