@@ -7,7 +7,7 @@ PIP_OPTIONS ?=
 TEST_OPTIONS ?= -n 2
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test test-all check bench bench-operators operator-table recall-table lock pins clean
+.PHONY: demo test test-all check bench bench-fleet bench-operators operator-table recall-table lock pins clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/loopfront demo $(DEMO_OPTIONS)
@@ -29,6 +29,11 @@ check: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.benchmarks $(BENCH_OPTIONS)
+
+# About two hours, on a machine that does nothing else; stopped, it goes on where it was. Parts and counts: BENCH_OPTIONS.
+bench-fleet: $(VENV)/.installed-test
+	@sh tests/install_needs.sh
+	@$(BIN)/python -m tests.benchmarks.fleet $(BENCH_OPTIONS)
 
 # Against llama.cpp, which pip compiles for this machine (minutes), and onnxruntime-genai; about 10 GB of files.
 bench-operators: $(VENV)/.installed-test

@@ -116,6 +116,8 @@ class SshConnection:
             frame = remote_shell.read_frame(watch.errors, mark)
             if ending is not Ending.EXITED:
                 self._kill(frame.group)
+                if ending is Ending.SILENCE and frame.group is None:
+                    raise ConnectionFault(f"{self._host.address} was lost: nothing was heard of {command[0]}")
                 return watch.result(ending, None, frame.errors)
         if frame.is_missing:
             raise ConnectionFault(f"{command[0]} cannot be started on {self._host.address}: it is not there")

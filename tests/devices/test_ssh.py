@@ -102,6 +102,17 @@ def test_a_peer_that_is_silent_but_still_acknowledges_is_noticed_by_its_missing_
     assert time.monotonic() - started_s < 40
 
 
+def test_a_command_of_which_nothing_was_ever_heard_is_a_lost_connection(
+    server: Sshd, connection: SshConnection
+) -> None:
+    keys = server.user_key.with_name("authorized_keys")
+    keys.write_text(
+        f'command="sleep 30" {keys.read_text()}'
+    )  # accepts whatever is asked, and runs something else
+    with pytest.raises(ConnectionFault, match="was lost: nothing was heard of true"):
+        connection.run(["true"], Limits(deadline_s=20.0, silence_s=1.0), threading.Event())
+
+
 def test_a_server_at_its_maxsessions_is_waited_for_and_then_named(tmp_path: Path) -> None:
     with a_running_sshd(tmp_path / "sshd", max_sessions=1) as server:
         connection, stop = SshConnection(server.host), threading.Event()
