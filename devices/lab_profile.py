@@ -37,8 +37,10 @@ class LabSettings:
 
 def fastest_cpus(facts: DeviceFacts, threads: int) -> tuple[int, ...]:
     """Return the `threads` cores of most capacity, then clock; of equals the last, for interrupts prefer the first."""
-    cores = facts.values.get("cores")
-    if not isinstance(cores, int) or cores < 1:
+    cores, system = facts.values.get("cores"), str(facts.values.get("system"))
+    if (
+        not isinstance(cores, int) or cores < 1 or system.startswith("macOS")
+    ):  # which keeps no thread to a core
         return ()
     capacities, clocks_mhz = (
         _per_core(facts, name, cores) for name in ("core_capacities", "frequency_max_mhz")

@@ -10,6 +10,8 @@ from devices.errors import PlanError
 from devices.strict_reading import read, write
 
 POOL_ALIGNMENT_BYTES = 4096
+LARGEST_GRAPH_BYTES = 4_000_000
+"""Graphs of 2 B parameters have 0.1 MB: their weights are made on the device."""
 
 Profile = Literal["as-shipped", "lab"]
 
@@ -127,7 +129,10 @@ class ModelFiles:
 
     def __post_init__(self) -> None:
         _require_sha256(self.graph_sha256, "graph_sha256")
-        _require(self.graph_bytes > 0, f"graph_bytes: must be positive, got {self.graph_bytes}")
+        _require(
+            0 < self.graph_bytes <= LARGEST_GRAPH_BYTES,
+            f"graph_bytes: expected 1 to {LARGEST_GRAPH_BYTES}, got {self.graph_bytes}",
+        )
         _require(self.vocab_size > 0, f"vocab_size: must be positive, got {self.vocab_size}")
 
 

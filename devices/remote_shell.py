@@ -1,6 +1,7 @@
 """The shell commands with which a device on the other end of a line is worked, and how their proof is read.
 
-They ask for nothing but a POSIX shell with mkdir, cat, mv, rm, ls, kill and sha256sum, as Android's has too.
+They ask for nothing but a POSIX shell with mkdir, cat, mv, rm, ls, kill, cut and sha256sum, as Android's has too, or
+shasum, as macOS has.
 """
 
 import re
@@ -15,11 +16,22 @@ command -v "$1" >/dev/null 2>&1 || { echo "$0 missing" >&2; exit; }
 "$@"
 echo "$0 status $?" >&2"""
 
-_PUSH = """trap 'rm -f -- "$2"' EXIT
+# macOS may lack sha256sum.
+_SHA256 = """sha256() { if command -v sha256sum >/dev/null; then sha256sum "$@"; else shasum -a 256 "$@"; fi; }
+"""
+
+# It outlives its line for a moment, to tidy up: a shell that dies of a signal runs no trap.
+_PUSH = """trap '' HUP PIPE
+trap 'rm -f -- "$2"' EXIT
+trap 'exit 1' TERM
 [ -d "$3" ] && { echo "is a folder" >&2; exit 1; }
 mkdir -p -- "$1" && cat >"$2" || exit 1
-[ "$(sha256sum <"$2" | cut -c -64)" = "$4" ] || { echo "what arrived is not what was sent" >&2; exit 1; }
+[ "$(sha256 <"$2" | cut -c -64)" = "$4" ] || { echo "what arrived is not what was sent" >&2; exit 1; }
 mv -f -- "$2" "$3" """
+
+_DIGESTS = """cd -- "$1" 2>/dev/null || exit 0
+shift
+for name; do [ -f "$name" ] && sha256 "./$name"; done"""
 
 _FIRST_SIGNAL = 128
 
@@ -56,12 +68,23 @@ def read_frame(errors: str, mark: str) -> Framed:
 
 def kill_group(group: int) -> list[str]:
     """Return the command that ends a process group at once."""
-    return ["kill", "-9", "--", f"-{group}"]
+    return ["kill", "-9", f"-{group}"]  # no "--": busybox takes it for a process
 
 
 def push(folder: str, temporary: str, path: str, sha256: str) -> list[str]:
     """Return the command that writes its standard input to `path`, whole or not at all."""
-    return ["sh", "-c", _PUSH, "push", folder, temporary, path, sha256]
+    return ["sh", "-c", _SHA256 + _PUSH, "push", folder, temporary, path, sha256]
+
+
+def digests(folder: str, file_names: Sequence[str]) -> list[str]:
+    """Return the command that prints digest and name of each of these files that is there."""
+    return ["sh", "-c", _SHA256 + _DIGESTS, "digests", folder, *file_names]
+
+
+def read_digests(lines: Sequence[str]) -> dict[str, str]:
+    """Return the digest by name of what `digests` printed."""
+    found = (re.fullmatch(r"([0-9a-f]{64}) [ *]\./(.+)", line) for line in lines)
+    return {match[2]: match[1] for match in found if match}
 
 
 def names(folder: str) -> list[str]:

@@ -25,10 +25,11 @@ def installed_runtime() -> RuntimeLibrary:
     if package is None or not package.submodule_search_locations:
         raise RuntimeLibraryError("onnxruntime is not installed; type: pip install onnxruntime")
     folder = Path(package.submodule_search_locations[0]) / "capi"
-    libraries = sorted(path for path in folder.glob("libonnxruntime.so.*") if not path.is_symlink())
+    names = ("libonnxruntime.so.*", "libonnxruntime.*.dylib")
+    libraries = sorted(path for name in names for path in folder.glob(name) if not path.is_symlink())
     if not libraries:
         raise RuntimeLibraryError(
-            f"{folder} holds no libonnxruntime.so: this build of onnxruntime is not usable"
+            f"{folder} holds no libonnxruntime: this build of onnxruntime is not usable"
         )
     with libraries[0].open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

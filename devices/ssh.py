@@ -31,7 +31,11 @@ _DEAD_LINK_MS = 6_000
 _REFUSED_SESSION_S = 5.0
 """How long a server that is at its MaxSessions is asked again."""
 
-_PUSH_CHUNK_BYTES = 1 << 18
+_PUSH_CHUNK_BYTES = 1 << 15
+_ON_THE_WAY_BYTES = 4 << 20
+"""What may have been sent and not arrived yet: the far end's window and the buffers of both systems."""
+
+_SLOWEST_BYTES_PER_S = 1 << 16
 _SHORT = Limits(deadline_s=_ANSWER_S, silence_s=_ANSWER_S)
 
 
@@ -63,8 +67,10 @@ def offered_host_key(host: str, port: int = 22) -> str:
 class SshConnection:
     """Run commands on one host over a single transport, which is made anew after it was lost."""
 
-    def __init__(self, host: SshHost) -> None:
+    def __init__(self, host: SshHost, answer_s: float = _ANSWER_S) -> None:
+        """Reach a host; a push of which nothing moves for `answer_s` is given up, however long it took so far."""
         self._host = host
+        self._answer_s = answer_s
         self._lock = threading.Lock()
         self._made: paramiko.Transport | None = None
 
@@ -77,7 +83,9 @@ class SshConnection:
         temporary = f"{path}.{secrets.token_hex(4)}.part"
         digest = hashlib.sha256(content).hexdigest()
         command = remote_shell.push(posixpath.dirname(path), temporary, path, digest)
-        result = self._run(command, _SHORT, threading.Event(), content)
+        on_the_way_s = min(len(content), _ON_THE_WAY_BYTES) / _SLOWEST_BYTES_PER_S
+        limits = Limits(self._answer_s + on_the_way_s, self._answer_s + on_the_way_s)
+        result = self._run(command, limits, threading.Event(), content)
         if result.status != 0:
             raise ConnectionFault(f"{path} cannot be written on {self._host.address}: {_reason(result)}")
 
@@ -99,20 +107,37 @@ class SshConnection:
     def _run(
         self, command: Sequence[str], limits: Limits, stop: threading.Event, standard_input: bytes
     ) -> CommandResult:
-        mark, watch = secrets.token_hex(8), Watch(limits, stop)
+        mark = secrets.token_hex(8)
         with self._session() as channel:
             channel.exec_command(remote_shell.framed(command, mark))
-            _send(channel, standard_input)
+            self._send(channel, standard_input)
+            watch = Watch(limits, stop)
             ending = _drain(channel, watch)
             frame = remote_shell.read_frame(watch.errors, mark)
             if ending is not Ending.EXITED:
                 self._kill(frame.group)
+                if ending is Ending.SILENCE and frame.group is None:
+                    raise ConnectionFault(f"{self._host.address} was lost: nothing was heard of {command[0]}")
                 return watch.result(ending, None, frame.errors)
         if frame.is_missing:
             raise ConnectionFault(f"{command[0]} cannot be started on {self._host.address}: it is not there")
         if frame.status is None and not self._is_alive():
             raise ConnectionFault(f"{self._host.address} was lost while {command[0]} ran")
         return watch.result(ending, frame.status, frame.errors)
+
+    def _send(self, channel: paramiko.Channel, content: bytes) -> None:
+        """Write the command's standard input and close it; what it does not want to read is its own affair."""
+        channel.settimeout(self._answer_s)
+        try:
+            for start in range(0, len(content), _PUSH_CHUNK_BYTES):
+                channel.sendall(content[start : start + _PUSH_CHUNK_BYTES])
+            channel.shutdown_write()
+        except TimeoutError:
+            raise ConnectionFault(
+                f"{self._host.address} took nothing for {self._answer_s:.0f} s of what is pushed"
+            ) from None
+        except OSError:
+            return
 
     def _kill(self, group: int | None) -> None:
         """End all that a command started; raises ConnectionFault where the line is too dead to carry that."""
@@ -215,15 +240,6 @@ def _user_key(path: Path) -> paramiko.PKey:
         return paramiko.PKey.from_path(path)
     except (OSError, paramiko.SSHException, ValueError, TypeError) as error:
         raise ConnectionFault(f"the key {path} cannot be used: {_text(error)}") from error
-
-
-def _send(channel: paramiko.Channel, content: bytes) -> None:
-    """Write the command's standard input and close it; what it does not want to read is its own affair."""
-    channel.settimeout(_ANSWER_S)
-    with contextlib.suppress(OSError):
-        for start in range(0, len(content), _PUSH_CHUNK_BYTES):
-            channel.sendall(content[start : start + _PUSH_CHUNK_BYTES])
-        channel.shutdown_write()
 
 
 def _drain(channel: paramiko.Channel, watch: Watch) -> Ending:

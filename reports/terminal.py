@@ -90,7 +90,8 @@ def measurement_table(measurement: MeasurementReport) -> RenderableType:
     ]
     body = _values_table(trial, measurement.columns) if trial.cells else _failure(trial)
     workload = ", ".join(f"{value} {name}" for name, value in measurement.workload.items())
-    return Group(*heads, body, Text(f"{measurement.precision}; {workload}", style="dim"))
+    notes = [Text(measurement.note, style="yellow")] if measurement.note else []
+    return Group(*heads, body, *notes, Text(f"{measurement.precision}; {workload}", style="dim"))
 
 
 def progress_panel(progress: ProgressRow) -> RenderableType:

@@ -9,8 +9,10 @@ from fastapi.staticfiles import StaticFiles
 import reports
 from service.api import (
     agents,
+    attempts,
     blobs,
     devices,
+    examinations,
     health,
     jobs,
     measurements,
@@ -21,6 +23,7 @@ from service.api import (
     trials,
 )
 from service.api.limits import KnownHostOnly, LimitedBody
+from service.api.protocol_header import ProtocolHeader
 from service.parts import Parts
 from service.version import VERSION
 
@@ -29,10 +32,12 @@ ROUTERS: Sequence[APIRouter] = (
     health.router,
     studies.router,
     trials.router,
+    attempts.router,
     measurements.router,
     devices.router,
     profiles.router,
     agents.router,
+    examinations.router,
     jobs.router,
     blobs.router,
 )
@@ -52,6 +57,7 @@ def create_app(parts: Parts) -> FastAPI:
     problems.install(app)
     app.add_middleware(LimitedBody, settings=parts.settings)
     app.add_middleware(KnownHostOnly, settings=parts.settings)
+    app.add_middleware(ProtocolHeader)
     for router in ROUTERS:
         app.include_router(router, prefix=API_PREFIX)
     app.include_router(pages.router)

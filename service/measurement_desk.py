@@ -14,6 +14,7 @@ from devices.outcome import Measured, outcome_from_dict
 from devices.plan import MeasurementPlan, SentinelReference, to_dict
 from devices.quiet import quiet_host
 from operators.architecture import Architecture
+from operators.graph_check import check_graph
 from service.measurement_plans import (
     Calibration,
     Conditions,
@@ -128,8 +129,9 @@ class MeasurementDesk:
 
     def _create(self, plan: MeasurementPlan, lowered: Lowered, draft: JobDraft) -> Pending:
         # Graphs first: a job on the list can be leased at once, and its agent will ask for them.
-        self.parts.blobs.put(lowered.graph.onnx_bytes)
-        self.parts.blobs.put(lower_sentinel(plan.workload).graph.onnx_bytes)
+        for each in (lowered, lower_sentinel(plan.workload)):
+            check_graph(each.graph.onnx_bytes, each.files.pool.size_bytes)
+            self.parts.blobs.put(each.graph.onnx_bytes)
         with self.parts.database.write() as session:
             job = Jobs(session).create(replace(draft, plan=to_dict(plan)))
         self.parts.bell.ring()

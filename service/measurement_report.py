@@ -1,5 +1,8 @@
 """Make the report of one architecture that was measured on its own."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from sqlalchemy.orm import Session
 
 from devices.outcome import Measured
@@ -69,4 +72,12 @@ def _report(
         precision=precision_text(conditions.precision),
         detail=detail_of({device.name: measured}),
         provenance=measuring_provenance([measured]),
+        note=_precision_note(measured.passport.get("precision", {})),
     )
+
+
+def _precision_note(precision: Mapping[str, Any]) -> str:
+    """Say which times did not become as precise as was asked before the most processes had run; "" if all did."""
+    target, widths = precision.get("half_width_target"), precision.get("half_widths", {})
+    wide = [f"{phase} ± {width:.1%}" for phase, width in widths.items() if target and width > target]
+    return f"Not within ± {target:.0%} after the most processes: {', '.join(wide)}" if wide else ""

@@ -1,9 +1,8 @@
-"""Build the runner on demand, with the machine's own C compiler or with ziglang."""
+"""Build the runner on demand, for this machine or another, with the machine's own C compiler or with ziglang."""
 
 import hashlib
 import importlib.util
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -13,15 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devices.errors import BuildError
+from devices.platforms import Platform, own_glibc, own_platform
 
 SOURCE = Path(__file__).with_name("runner.c")
 
 # -ffp-contract=off: a fused multiply-add would round pool values differently from one processor to the next.
 FLAGS = ("-O2", "-Wall", "-Wextra", "-Werror", "-std=gnu11", "-ffp-contract=off", "-s")
 LIBRARIES = ("-ldl", "-lpthread")
-
-# The oldest glibc that ONNX Runtime's own wheels run on.
-GLIBC_VERSION = "2.28"
 
 WAY_OUT = (
     "install one (Debian and Ubuntu: apt install gcc libc6-dev), or type: pip install 'loopfront[compiler]'"
@@ -54,17 +51,42 @@ def build_runner(cache_folder: Path, compilers: Sequence[Sequence[str]] | None =
     raise BuildError(f"the runner cannot be built: {reason}. To mend it, {WAY_OUT}")
 
 
+def build_runner_for(platform: Platform, glibc: tuple[int, int] | None, cache_folder: Path) -> BuiltRunner:
+    """Return the runner for a machine of another kind, or of this one with the C library that lies there.
+
+    Raises BuildError, saying what to type, if no compiler here can make it.
+    """
+    compilers = compilers_for(platform, glibc)
+    if not compilers:
+        raise BuildError(
+            f"no compiler here builds the runner for {platform.name}; type: pip install 'loopfront[compiler]'"
+        )
+    return build_runner(cache_folder, compilers)
+
+
 def local_compilers() -> list[list[str]]:
     """Return the compilers of this machine, best first."""
-    found = [[path] for name in ("cc", "gcc", "clang") if (path := shutil.which(name))][:1]
-    if importlib.util.find_spec("ziglang"):
-        found.append(zig_compiler(platform.machine()))
-    return found
+    own = own_platform()
+    return _own_compiler() + (zig_compilers(own) if own else [])
 
 
-def zig_compiler(machine: str) -> list[str]:
-    """Return ziglang's command for a Linux machine of that kind, such as x86_64 or aarch64."""
-    return [sys.executable, "-m", "ziglang", "cc", "-target", f"{machine}-linux-gnu.{GLIBC_VERSION}"]
+def compilers_for(platform: Platform, glibc: tuple[int, int] | None) -> list[list[str]]:
+    """Return the compilers whose programs run on `platform` with that glibc, best first."""
+    own = own_glibc()
+    # What is linked here asks for the symbols of our glibc, which an older one lacks.
+    runs_there = own is None or (glibc is not None and own <= glibc)
+    return (_own_compiler() if platform == own_platform() and runs_there else []) + zig_compilers(platform)
+
+
+def zig_compilers(platform: Platform) -> list[list[str]]:
+    """Return ziglang's command for a platform, if it is installed; it builds for the oldest glibc that will do."""
+    if importlib.util.find_spec("ziglang") is None:
+        return []
+    return [[sys.executable, "-m", "ziglang", "cc", "-target", platform.zig_target]]
+
+
+def _own_compiler() -> list[list[str]]:
+    return [[path] for name in ("cc", "gcc", "clang") if (path := shutil.which(name))][:1]
 
 
 def _digest(compiler: Sequence[str]) -> str:

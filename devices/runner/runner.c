@@ -44,18 +44,22 @@
 #include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __APPLE__
+#include <mach/mach.h>
+#else
+#include <sched.h>
+#include <sys/prctl.h>
+#endif
 
 #define RUNNER_VERSION 3
 #define HEARTBEAT_S 2.0
@@ -629,6 +633,34 @@ static double decode(struct model *model) {
     return run_graph(model, model->token, model->context_tokens + 1 + (int64_t)(step % (uint64_t)plan.generate_tokens));
 }
 
+/* What is asked of the operating system: memory, processors, an end with the parent. macOS: compiled, never run. */
+
+#ifdef __APPLE__
+
+/* The words of Linux for resident, peak and anonymous memory. */
+static double status_bytes(const char *key) {
+    task_vm_info_data_t info;
+    mach_msg_type_number_t count = TASK_VM_INFO_COUNT;
+    if (task_info(mach_task_self(), TASK_VM_INFO, (task_info_t)&info, &count)) fail("fault", "task_info gives no memory");
+    if (!strcmp(key, "VmRSS")) return (double)info.resident_size;
+    if (!strcmp(key, "VmHWM")) return (double)info.resident_size_peak;
+    return (double)info.internal;
+}
+
+static int reset_high_water_mark(void) { return 0; }
+
+/* Threads cannot be bound to processors. */
+static void add_affinity(void) { add("null"); }
+
+static void keep_to_cpus(void) {
+    if (plan.cpus.count) fail("fault", "plan: macOS keeps no thread to a cpu");
+}
+
+/* The first heartbeat that nobody reads ends it. */
+static void die_with_parent(void) {}
+
+#else
+
 static double status_bytes(const char *key) {
     char line[256];
     unsigned long long kilobytes = 0;
@@ -646,6 +678,34 @@ static int reset_high_water_mark(void) {
     if (file >= 0) close(file);
     return is_reset;
 }
+
+static void keep_to_cpus(void) {
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    for (size_t i = 0; i < plan.cpus.count; i++) {
+        if (plan.cpus.values[i] >= CPU_SETSIZE) fail("fault", "plan: no cpu %lld", (long long)plan.cpus.values[i]);
+        CPU_SET((int)plan.cpus.values[i], &cpus);
+    }
+    if (plan.cpus.count && sched_setaffinity(0, sizeof cpus, &cpus))
+        fail("fault", "the kernel does not let it keep to the plan's cpus: %s", strerror(errno));
+}
+
+static void add_affinity(void) {
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    int is_known = sched_getaffinity(0, sizeof cpus, &cpus) == 0, is_first = 1;
+    add(is_known ? "[" : "null");
+    for (int cpu = 0; is_known && cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &cpus)) continue;
+        add(is_first ? "%d" : ", %d", cpu);
+        is_first = 0;
+    }
+    if (is_known) add("]");
+}
+
+static void die_with_parent(void) { prctl(PR_SET_PDEATHSIG, SIGKILL); }
+
+#endif
 
 static void refuse_above_limit(double bytes) {
     if (plan.memory_limit_bytes && bytes > (double)plan.memory_limit_bytes)
@@ -866,37 +926,17 @@ static void *watch(void *unused) {
 }
 
 static void print_hello(void) {
-    cpu_set_t cpus;
-    CPU_ZERO(&cpus);
-    int is_known = sched_getaffinity(0, sizeof cpus, &cpus) == 0, is_first = 1;
     open_record("hello");
     add_text("nonce", plan.nonce);
     add_text("task", plan.task);
     add(", \"version\": %d, \"pid\": %d, \"page_bytes\": %ld, \"affinity\": ", RUNNER_VERSION, (int)getpid(),
         sysconf(_SC_PAGESIZE));
-    add(is_known ? "[" : "null");
-    for (int cpu = 0; is_known && cpu < CPU_SETSIZE; cpu++) {
-        if (!CPU_ISSET(cpu, &cpus)) continue;
-        add(is_first ? "%d" : ", %d", cpu);
-        is_first = 0;
-    }
-    if (is_known) add("]");
+    add_affinity();
     send_record();
 }
 
-static void keep_to_cpus(void) {
-    cpu_set_t cpus;
-    CPU_ZERO(&cpus);
-    for (size_t i = 0; i < plan.cpus.count; i++) {
-        if (plan.cpus.values[i] >= CPU_SETSIZE) fail("fault", "plan: no cpu %lld", (long long)plan.cpus.values[i]);
-        CPU_SET((int)plan.cpus.values[i], &cpus);
-    }
-    if (plan.cpus.count && sched_setaffinity(0, sizeof cpus, &cpus))
-        fail("fault", "the kernel does not let it keep to the plan's cpus: %s", strerror(errno));
-}
-
 static void limit_process(void) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    die_with_parent();
     /* Backstops, in case the watch cannot run: it is stricter and says why. */
     alarm((unsigned)plan.deadline_s + 10);
     rlim_t most = (rlim_t)plan.memory_limit_bytes * 2 + (256u << 20);

@@ -1,5 +1,6 @@
 """The pages for people: the list of studies, a study's live page, a trial with everything behind it."""
 
+from dataclasses import replace
 from typing import Annotated
 from urllib.parse import quote
 
@@ -7,14 +8,23 @@ from fastapi import APIRouter, Path
 from fastapi.responses import HTMLResponse
 from sqlalchemy.orm import Session
 
-from reports.pages import render_index, render_study_page, render_trial_page
+from reports.pages import (
+    render_attempts_page,
+    render_devices,
+    render_index,
+    render_study_page,
+    render_trial_page,
+)
 from reports.profile_page import render_profile_page
 from reports.rows import DeviceSummaryRow, PageUrls, StudySummaryRow, TrialDetail
+from service.api.attempts import device_attempts, trial_attempts
 from service.api.dependencies import ServiceParts
-from service.api.devices import list_devices
+from service.api.devices import list_devices, list_unregistered
 from service.api.profiles import newest_profile, profile_page
-from service.api.schemas import DeviceOut
+from service.attempt_rows import attempt_row
+from service.device_rows import device_rows
 from service.errors import NotFound
+from service.parts import Parts
 from service.profile_report import profile_report
 from service.store.profiles import Profiles
 from service.store.rows import StudyRow
@@ -33,9 +43,13 @@ def index(parts: ServiceParts) -> HTMLResponse:
     """Show every study and every device."""
     with parts.database.read() as session:
         studies = tuple(_study_line(session, row) for row in Studies(session).all())
-        profiled = Profiles(session).devices_with_one()
-    devices = tuple(_device_line(each, each.id in profiled) for each in list_devices(parts))
-    return HTMLResponse(render_index(studies, devices, PageUrls(page="/"), parts.trouble))
+    return HTMLResponse(render_index(studies, _device_rows(parts), PageUrls(page="/"), parts.trouble))
+
+
+@router.get("/devices")
+def devices_page(parts: ServiceParts) -> HTMLResponse:
+    """Show every device that an agent knows: whether it can be measured, and what to type where not."""
+    return HTMLResponse(render_devices(_device_rows(parts), PageUrls(page="/devices"), parts.trouble))
 
 
 @router.get("/devices/{name}/profile")
@@ -66,8 +80,16 @@ def trial_page(name: StudyKey, number: int, parts: ServiceParts) -> HTMLResponse
         raise NotFound(
             f"the study {name!r} has no trial {number}", field="number", hint="its page lists them"
         )
-    detail = report.details.get(number)
-    return HTMLResponse(render_trial_page(report, number, detail or TrialDetail(), _urls(report.name)))
+    attempts = [attempt_row(each) for each in trial_attempts(name, number, parts)]
+    detail = report.details.get(number, TrialDetail())
+    return HTMLResponse(render_trial_page(report, number, detail, _urls(report.name), attempts))
+
+
+@router.get("/devices/{name}/attempts")
+def attempts_page(name: StudyKey, parts: ServiceParts) -> HTMLResponse:
+    """Show the newest attempts at measuring on a device, with their logs."""
+    attempts = [attempt_row(each) for each in device_attempts(name, parts)]
+    return HTMLResponse(render_attempts_page(name, attempts, PageUrls(page="")))
 
 
 def _urls(name: str) -> PageUrls:
@@ -92,8 +114,11 @@ def _study_line(session: Session, row: StudyRow) -> StudySummaryRow:
     )
 
 
-def _device_line(device: DeviceOut, has_profile: bool) -> DeviceSummaryRow:
-    facts = {name: str(device.facts[name]) for name in ("processor", "cores") if device.facts.get(name)}
-    state = "online" if device.online else "away"
-    href = quote(profile_page(device.name)) if has_profile else ""
-    return DeviceSummaryRow(device.name, state, device.kind, device.agent, facts, href)
+def _device_rows(parts: Parts) -> tuple[DeviceSummaryRow, ...]:
+    """Show every device, with a way to its profile where there is one."""
+    listed = list_devices(parts)
+    with parts.database.read() as session:
+        profiled = Profiles(session).devices_with_one()
+    pages = {each.name: quote(profile_page(each.name)) for each in listed if each.id in profiled}
+    rows = device_rows(listed, list_unregistered(parts))
+    return tuple(replace(row, profile_href=pages.get(row.name, "")) for row in rows)

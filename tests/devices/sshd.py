@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,11 +20,18 @@ PROGRAM = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/us
 PRIVILEGE_SEPARATION = Path("/run/sshd")
 
 
+Place = tuple[str, Sequence[str]]
+"""The address at which a server listens, and the words that start it where that address is."""
+HERE: Place = ("127.0.0.1", ())
+
+
 class Sshd:
     """One server; `host` is how it is reached, `stop`, `freeze` and `drop` are what can happen to it."""
 
-    def __init__(self, folder: Path, max_sessions: int = 10) -> None:
+    def __init__(self, folder: Path, max_sessions: int = 10, settings: str = "", place: Place = HERE) -> None:
         self._folder = folder
+        self._address, self._within = place
+        self._settings = settings
         self._max_sessions = max_sessions
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -36,8 +43,8 @@ class Sshd:
 
     @property
     def host(self) -> SshHost:
-        pinned = offered_host_key("127.0.0.1", self.port)
-        return SshHost("127.0.0.1", getpass.getuser(), self.user_key, pinned, self.port)
+        pinned = offered_host_key(self._address, self.port)
+        return SshHost(self._address, getpass.getuser(), self.user_key, pinned, self.port)
 
     def make_host_key(self) -> None:
         (self._folder / "host_key").unlink(missing_ok=True)
@@ -47,15 +54,19 @@ class Sshd:
         assert PROGRAM is not None
         config = self._folder / "sshd_config"
         config.write_text(
-            f"ListenAddress 127.0.0.1\nPort {self.port}\nHostKey {self._folder / 'host_key'}\n"
+            f"ListenAddress {self._address}\nPort {self.port}\nHostKey {self._folder / 'host_key'}\n"
             f"AuthorizedKeysFile {self._folder / 'authorized_keys'}\nMaxSessions {self._max_sessions}\n"
             "PidFile none\nUsePAM no\nStrictModes no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
+            + self._settings
         )
         if os.getuid() == 0:
             PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [PROGRAM, "-D", "-e", "-f", str(config)], stdout=log, stderr=log, start_new_session=True
+                [*self._within, PROGRAM, "-D", "-e", "-f", str(config)],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         self._wait_until_it_answers()
 
@@ -101,7 +112,7 @@ class Sshd:
         deadline_s = time.monotonic() + 10
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                socket.create_connection((self._address, self.port), timeout=1).close()
                 return
             except OSError:
                 assert time.monotonic() < deadline_s, (self._folder / "log").read_text()
@@ -109,11 +120,16 @@ class Sshd:
 
 
 @contextmanager
-def a_running_sshd(folder: Path, max_sessions: int = 10) -> Iterator[Sshd]:
-    """Start a server and stop it at the end; the test is skipped where there is no sshd."""
+def a_running_sshd(
+    folder: Path, max_sessions: int = 10, settings: str = "", place: Place = HERE
+) -> Iterator[Sshd]:
+    """Start a server and stop it at the end; the test is skipped where there is no sshd.
+
+    `settings` are further lines of its configuration.
+    """
     if PROGRAM is None:
         pytest.skip("sshd is not installed: apt install openssh-server")
-    server = Sshd(folder, max_sessions)
+    server = Sshd(folder, max_sessions, settings, place)
     server.start()
     try:
         yield server

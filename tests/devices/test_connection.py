@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from devices.adb import AdbConnection
 from devices.connection import Connection, Ending, Limits
 from devices.errors import ConnectionFault
 from devices.local import LocalConnection
 from devices.ssh import SshConnection
+from tests.devices.adbd import a_phone, a_private_server
+from tests.devices.shells import tools_of
 from tests.devices.sshd import a_running_sshd
 
 PLENTY = Limits(deadline_s=20.0, silence_s=20.0)
@@ -28,9 +31,27 @@ def ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshConnection]:
         connection.close()
 
 
-@pytest.fixture(params=["local", "ssh"])
+@pytest.fixture(scope="module")
+def adb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdbConnection]:
+    folder = tmp_path_factory.mktemp("adb")
+    with a_private_server(folder / "server") as server, a_phone(folder / "phone", server) as phone:
+        yield AdbConnection(phone.serial, server)
+
+
+@pytest.fixture(scope="module")
+def adb_with_mksh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdbConnection]:
+    """A phone whose shell is Android's own."""
+    folder = tmp_path_factory.mktemp("adb-mksh")
+    with a_private_server(folder / "server") as server, a_phone(folder / "phone", server) as phone:
+        tools_of("mksh and toybox", folder / "phone" / "bin")
+        yield AdbConnection(phone.serial, server)
+
+
+@pytest.fixture(params=["local", "ssh", "adb", "adb_with_mksh"])
 def connection(request: pytest.FixtureRequest) -> Connection:
-    made: Connection = LocalConnection() if request.param == "local" else request.getfixturevalue("ssh")
+    made: Connection = (
+        LocalConnection() if request.param == "local" else request.getfixturevalue(request.param)
+    )
     return made
 
 
@@ -60,7 +81,7 @@ def test_a_lot_of_output_on_both_streams_does_not_block(connection: Connection) 
     [
         (Limits(deadline_s=0.5, silence_s=20.0), "while :; do echo beat; sleep 0.1; done", Ending.DEADLINE),
         (Limits(deadline_s=20.0, silence_s=0.5), "echo once; sleep 30", Ending.SILENCE),
-        (PLENTY, "yes", Ending.FLOODED),
+        (PLENTY, 'yes "$(seq 2000)"', Ending.FLOODED),
     ],
 )
 def test_a_command_is_killed_at_its_limits_with_all_it_started(
@@ -74,8 +95,8 @@ def test_a_command_is_killed_at_its_limits_with_all_it_started(
     assert_gone(int(child.read_text()))
 
 
-def assert_gone(pid: int) -> None:
-    deadline_s = time.monotonic() + 5
+def assert_gone(pid: int, timeout_s: float = 5) -> None:
+    deadline_s = time.monotonic() + timeout_s
     status = Path(f"/proc/{pid}/stat")
     while status.exists() and ") Z" not in status.read_text():
         assert time.monotonic() < deadline_s

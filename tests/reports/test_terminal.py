@@ -3,6 +3,7 @@
 import io
 import random
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console, RenderableType
@@ -142,6 +143,8 @@ def test_a_measurement_shows_interval_and_raw_or_why_it_failed() -> None:
     text = _printed(measurement_table(a_measurement()))
     assert "lfm2-350m on builder-laptop" in text
     assert "Recall score (proxy)" in text
+    imprecise = replace(a_measurement(), note="Not within ± 2 % after the most processes: decode ± 3.1 %")
+    assert "decode ± 3.1 %" in _printed(measurement_table(imprecise))
     failed = a_measurement(state="failed", cells={}, outcome="timed_out", detail="no answer in 60 s")
     assert "timed_out: no answer in 60 s" in _printed(measurement_table(failed))
 

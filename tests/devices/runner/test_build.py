@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from devices.errors import BuildError
-from devices.runner.build import build_runner, local_compilers, zig_compiler
+from devices.platforms import PLATFORMS, Platform, own_glibc, own_platform
+from devices.runner.build import build_runner, build_runner_for, compilers_for, local_compilers
 
 
 def test_the_runner_is_built_once_and_then_found(tmp_path: Path) -> None:
@@ -47,11 +48,39 @@ def test_a_cache_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ziglang") is None, reason="ziglang is not installed")
-@pytest.mark.parametrize("machine", [pytest.param("x86_64", marks=pytest.mark.slow), "aarch64"])
-def test_ziglang_builds_the_runner_for_other_machines(machine: str, tmp_path: Path) -> None:
-    built = build_runner(tmp_path, [zig_compiler(machine)])
-    elf_machine = int.from_bytes(built.path.read_bytes()[18:20], "little")
-    assert elf_machine == {"x86_64": 62, "aarch64": 183}[machine]
+@pytest.mark.parametrize(
+    "platform",
+    [
+        pytest.param(platform, id=platform.name, marks=[pytest.mark.slow] * (platform.name == "linux-x86_64"))
+        for platform in PLATFORMS.values()
+    ],
+)
+def test_ziglang_builds_the_runner_for_each_platform_and_twice_the_same_bytes(
+    platform: Platform, tmp_path: Path
+) -> None:
+    first = build_runner_for(platform, None, tmp_path / "one")
+    assert build_runner_for(platform, None, tmp_path / "two").sha256 == first.sha256
+    assert "ziglang" in first.compiler
+    assert kind_of_program(first.path.read_bytes()) == platform.name
+
+
+def kind_of_program(program: bytes) -> str:
+    """Read the kind of machine from a program's own header."""
+    if program.startswith(b"\x7fELF"):
+        return {62: "linux-x86_64", 183: "linux-aarch64"}[int.from_bytes(program[18:20], "little")]
+    assert program[:8] == bytes.fromhex("cffaedfe0c000001")  # Mach-O of 64 bits for ARM
+    return "macos-arm64"
+
+
+def test_the_machines_own_compiler_builds_only_for_a_glibc_that_is_no_older_than_its_own() -> None:
+    platform, glibc = own_platform(), own_glibc()
+    if platform is None or glibc is None:
+        pytest.skip("this machine has no glibc that the runner is built for")
+    own = local_compilers()[0]
+    assert compilers_for(platform, glibc)[0] == own
+    assert compilers_for(platform, (99, 0))[0] == own
+    assert own not in compilers_for(platform, (2, 0))
+    assert own not in compilers_for(platform, None)
 
 
 def test_the_runner_refuses_to_start_without_a_plan(tmp_path: Path) -> None:
