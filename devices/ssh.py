@@ -99,9 +99,10 @@ class SshConnection:
     def _run(
         self, command: Sequence[str], limits: Limits, stop: threading.Event, standard_input: bytes
     ) -> CommandResult:
-        mark, watch = secrets.token_hex(8), Watch(limits, stop)
+        mark = secrets.token_hex(8)
         with self._session() as channel:
             channel.exec_command(remote_shell.framed(command, mark))
+            watch = Watch(limits, stop)  # the limits are the command's, not those of connecting
             _send(channel, standard_input)
             ending = _drain(channel, watch)
             frame = remote_shell.read_frame(watch.errors, mark)
