@@ -215,8 +215,9 @@ class AdbConnection:
     def _run(
         self, command: Sequence[str], limits: Limits, stop: threading.Event, standard_input: bytes
     ) -> CommandResult:
-        mark, watch = secrets.token_hex(8), Watch(limits, stop)
+        mark = secrets.token_hex(8)
         with self._shell(remote_shell.framed(command, mark)) as shell:
+            watch = Watch(limits, stop)  # the limits are the command's, not those of connecting
             shell.send(standard_input)
             ending = shell.drain(watch)
             frame = remote_shell.read_frame(watch.errors, mark)

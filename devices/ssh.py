@@ -110,6 +110,7 @@ class SshConnection:
         mark = secrets.token_hex(8)
         with self._session() as channel:
             channel.exec_command(remote_shell.framed(command, mark))
+            # The limits are the command's: those of connecting and of sending are their own.
             self._send(channel, standard_input)
             watch = Watch(limits, stop)
             ending = _drain(channel, watch)
