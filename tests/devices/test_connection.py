@@ -87,8 +87,8 @@ def test_a_lot_of_output_on_both_streams_does_not_block(connection: Connection) 
 @pytest.mark.parametrize(
     ("limits", "script", "ending"),
     [
-        (Limits(deadline_s=0.5, silence_s=20.0), "while :; do echo beat; sleep 0.1; done", Ending.DEADLINE),
-        (Limits(deadline_s=20.0, silence_s=0.5), "echo once; sleep 30", Ending.SILENCE),
+        (Limits(deadline_s=3.0, silence_s=20.0), "while :; do echo beat; sleep 0.1; done", Ending.DEADLINE),
+        (Limits(deadline_s=20.0, silence_s=3.0), "echo once; sleep 30", Ending.SILENCE),
         (PLENTY, "yes", Ending.FLOODED),
     ],
 )
