@@ -7,7 +7,7 @@ PIP_OPTIONS ?=
 TEST_OPTIONS ?= -n 2
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test test-all check bench bench-fleet bench-operators operator-table recall-table lock clean
+.PHONY: demo test test-all check bench bench-fleet bench-operators operator-table recall-table lock pins clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/loopfront demo $(DEMO_OPTIONS)
@@ -54,6 +54,10 @@ lock:
 	.venv-lock/bin/python -m pip freeze --exclude loopfront | sed "s/+cpu$$//" > constraints.txt
 	rm -rf .venv-lock
 
+# Rewrites the pinned files that agents lay onto devices, from what PyPI and Debian have now; look at what changes.
+pins: $(VENV)/.installed
+	$(BIN)/python -m devices.supplies.repin
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info
 
@@ -65,7 +69,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing Loopfront into $(VENV) (PyTorch and ONNX Runtime: a few minutes on the first run)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt -e .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt -e ".[server]"
 	@command -v cc >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt -e ".[compiler]"
 	@touch $@
 

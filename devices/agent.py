@@ -1,6 +1,7 @@
 """The agent: one process that serves this machine and every device that it is told of."""
 
 import argparse
+import contextlib
 import fcntl
 import logging
 import math
@@ -10,28 +11,46 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from devices.agent_config import HostEntry, read_agent_config
+from devices.adb import AdbServer, usual_server
+from devices.agent_config import (
+    HostEntry,
+    OwnEntry,
+    PhoneEntry,
+    read_agent_config,
+    read_own_entry,
+    read_phone_entries,
+)
+from devices.agent_token import AgentToken, token_from_environment
 from devices.delivery import Delivery
-from devices.errors import DeviceError
+from devices.errors import DeviceError, ServiceAway, ServiceRefused
 from devices.membership import Membership
+from devices.owner_rules import OwnerRules
+from devices.phones import Phone, Phones, PhoneTrouble
 from devices.quiet import open_quiet_lock
 from devices.readiness import Thresholds
-from devices.service_link import ServiceLink
-from devices.station import Station, local_station, ssh_station
+from devices.service_link import ServiceLink, Stand, StationReport
+from devices.station import Station, adb_station, local_station, ssh_station
+from devices.station_board import StationBoard
 from devices.turns import Turns
-from devices.worker import Worker
+from devices.worker import Shared, Worker
+
+log = logging.getLogger("loopfront.agent")
+
+_WELCOME_PAUSE_S = 0.5
 
 
 @dataclass(frozen=True)
 class AgentSettings:
     """Where the service is, and how this agent behaves.
 
-    `folder` holds the spool, the runner and the weight pools; one agent at a time may use it.
+    `folder` holds the spool, the runner and the weight pools; one agent at a time may use it. Without an adb server in
+    `phones` none are served. With `from_dir`, what would be fetched for devices is taken from that folder.
     """
 
     server: str
@@ -42,13 +61,19 @@ class AgentSettings:
     quiet_lock: Path | None = None
     exit_with_parent: bool = False
     hosts: tuple[HostEntry, ...] = ()
+    phones: AdbServer | None = None
+    phone_entries: tuple[PhoneEntry, ...] = ()
+    from_dir: Path | None = None
+    rules: OwnerRules = field(default_factory=OwnerRules)
+    token: AgentToken | None = None
 
 
 def run_agent(settings: AgentSettings, stop: threading.Event | None = None) -> None:
     """Work until `stop` is set, with a thread for each device; a service or a device that is away is waited for.
 
     Raises DeviceError, before anything else, if the runner cannot be built, the runtime is missing, the quiet lock
-    can't be opened or another agent uses the folder.
+    can't be opened, another agent uses the folder, or the service does not talk with this agent. Once it did, it is
+    waited for whatever it says.
     """
     stop = stop or threading.Event()
     folder = settings.folder
@@ -57,31 +82,98 @@ def run_agent(settings: AgentSettings, stop: threading.Event | None = None) -> N
         _claim(lock.fileno(), folder)
         open_quiet_lock(settings.quiet_lock).close()
         name = settings.name or _plain_name(platform.node())
-        own = local_station(name, folder, settings.thresholds, settings.labels)
+        own = local_station(name, folder, settings.thresholds, settings.labels, settings.rules)
         opened = own.open()
         if settings.exit_with_parent:
             _stop_with_parent(stop)
-        with ServiceLink(settings.server) as link:
-            membership = Membership(link, settings.server, name, opened.identity)
-            shared = membership, Delivery(folder / "spool"), Turns(opened.machine, settings.quiet_lock), stop
-            workers = [Worker(own, settings.server, *shared, opened)]
-            workers += [Worker(station, settings.server, *shared) for station in _ssh_stations(settings)]
-            _work_side_by_side(workers)
+        make_link = partial(ServiceLink, settings.server, settings.token)
+        with make_link() as link:
+            _wait_for_welcome(link, stop)
+            remember_server(folder, settings.server)
+            shared = Shared(
+                make_link,
+                Membership(link, settings.server, name, opened.identity),
+                Delivery(folder / "spool"),
+                Turns(opened.machine, settings.quiet_lock),
+                StationBoard(),
+                stop,
+            )
+            crew = _Crew()
+
+            def serve(station: Station) -> None:
+                crew.add(Worker(station, shared).work)
+
+            crew.add(lambda: shared.board.pass_on(make_link, shared.membership, stop))
+            for station in _ssh_stations(settings):
+                serve(station)
+            if settings.phones is not None:
+                crew.add(_phone_watch(settings, settings.phones, serve, shared))
+            Worker(own, shared, opened).work()
+            crew.wait()
+
+
+def _wait_for_welcome(link: ServiceLink, stop: threading.Event) -> None:
+    """Wait for the service's first answer; raises AgentUnwelcome if it does not talk with this agent."""
+    while not stop.is_set():
+        try:
+            link.hello()
+            return
+        except (ServiceAway, ServiceRefused) as away:
+            log.warning("the service does not answer yet: %s", away)
+            stop.wait(_WELCOME_PAUSE_S)
+
+
+def remember_server(folder: Path, server: str) -> None:
+    """Keep the service's address beside the agent's files, for `doctor` to tell it what was found."""
+    with contextlib.suppress(OSError):
+        (folder / "server").write_text(server, encoding="utf-8")
+
+
+def remembered_server(folder: Path) -> str:
+    """Return the service that the agent of a folder last talked to; "" where there was none."""
+    try:
+        return (folder / "server").read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
 
 
 def _ssh_stations(settings: AgentSettings) -> Iterator[Station]:
     for each in settings.hosts:
-        yield ssh_station(each, settings.folder, settings.thresholds)
+        yield ssh_station(each, settings.folder, settings.thresholds, settings.from_dir)
 
 
-def _work_side_by_side(workers: Sequence[Worker]) -> None:
-    """Run every worker to its end, the first in this thread."""
-    others = [threading.Thread(target=worker.work) for worker in workers[1:]]
-    for thread in others:
-        thread.start()
-    workers[0].work()
-    for thread in others:
-        thread.join()
+def _phone_watch(
+    settings: AgentSettings, server: AdbServer, serve: Callable[[Station], None], shared: Shared
+) -> Callable[[], None]:
+    """Return the work of serving every phone that appears, and of telling which can't be used."""
+    board = shared.board
+
+    def serve_phone(phone: Phone) -> None:
+        serve(adb_station(phone, server, settings.folder, settings.thresholds, settings.from_dir))
+
+    def tell(now: Sequence[PhoneTrouble], before: Sequence[PhoneTrouble]) -> None:
+        for each in now:
+            board.tell(StationReport(each.name, each.kind, Stand.UNOPENED, each.trouble))
+        for name in {each.name for each in before} - {each.name for each in now}:
+            board.forget(name)
+
+    phones = Phones(server, settings.phone_entries, tell)
+    return lambda: phones.watch(serve_phone, shared.stop)
+
+
+class _Crew:
+    """The threads beside the first; any of them may add another."""
+
+    def __init__(self) -> None:
+        self._threads: list[threading.Thread] = []
+
+    def add(self, work: Callable[[], None]) -> None:
+        self._threads.append(threading.Thread(target=work))
+        self._threads[-1].start()
+
+    def wait(self) -> None:
+        for thread in self._threads:  # those that join meanwhile too
+            thread.join()
 
 
 def _claim(descriptor: int, folder: Path) -> None:
@@ -123,6 +215,11 @@ def _setting(name: str, default: float) -> float:
     return value
 
 
+def phone_server() -> AdbServer | None:
+    """Return the adb server whose phones are served; None if LOOPFRONT_AGENT_PHONES is 0."""
+    return usual_server() if _setting("PHONES", 1) else None
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the agent from the command line."""
     try:
@@ -155,7 +252,24 @@ def _run_as_told(arguments: Sequence[str] | None) -> None:
         help="how long to wait for a device that is hot or busy",
     )
     parser.add_argument(
-        "--config", type=Path, help="agent.toml: the SSH hosts that this agent measures on as well"
+        "--config",
+        type=Path,
+        help="agent.toml: the SSH hosts that this agent measures on as well, and what phones are called",
+    )
+    parser.add_argument(
+        "--no-phones",
+        action="store_true",
+        help="do not look for phones; else those that adb shows are measured on",
+    )
+    parser.add_argument(
+        "--from-dir",
+        type=Path,
+        help="take what is laid onto devices from this folder, nothing from a network",
+    )
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        help="file that holds the agent token; else it is taken from LOOPFRONT_AGENT_TOKEN",
     )
     parser.add_argument("--exit-with-parent", action="store_true", help="stop when the starting process ends")
     given = parser.parse_args(arguments)
@@ -171,14 +285,22 @@ def _run_as_told(arguments: Sequence[str] | None) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
+    own = read_own_entry(given.config) if given.config else OwnEntry()
+    from_environment = token_from_environment()
     thresholds = Thresholds(idle_cores=given.idle_cores, patience_s=given.patience_s)
     settings = AgentSettings(
         given.server,
         given.folder,
         given.name,
-        thresholds=thresholds,
+        own.labels,
+        thresholds,
         exit_with_parent=given.exit_with_parent,
         hosts=read_agent_config(given.config) if given.config else (),
+        phones=None if given.no_phones else phone_server(),
+        phone_entries=read_phone_entries(given.config) if given.config else (),
+        from_dir=given.from_dir,
+        rules=own.rules,
+        token=AgentToken(given.token_file) if given.token_file else from_environment,
     )
     run_agent(settings, stop)
 

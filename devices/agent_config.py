@@ -1,4 +1,7 @@
-"""Reads and extends agent.toml: the machines that an agent reaches over SSH.
+"""Reads and extends agent.toml: the machines an agent reaches over SSH, what phones are called, their owners' rules.
+
+[own]                                 # the agent's own machine
+allowed_hours = ["22:00-07:00"]       # these and other rules of `devices.owner_rules` fit every table
 
 [[ssh]]
 name = "desk"
@@ -9,6 +12,12 @@ host_key = "ssh-ed25519 SHA256:..."   # what `ssh-keygen -lf` shows on the host;
 port = 22                             # this and what follows may be left out
 folder = "/data/loopfront"            # where files go on the host, about 1 GB; else ~/.cache/loopfront
 labels = {room = "lab"}
+
+[[phone]]                             # only to name a phone: those that adb shows are served without
+serial = "R5CT10ABCDE"                # as `adb devices` shows it on USB
+name = "red phone"                    # this and what follows may be left out
+folder = "/data/local/tmp/loopfront"
+labels = {owner = "lab"}
 """
 
 import json
@@ -20,6 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from devices.errors import ConfigUnusable, PlanError
+from devices.owner_rules import OwnerRules, OwnerTable, rules_of
 from devices.ssh import SshHost
 from devices.strict_reading import read
 
@@ -34,10 +44,30 @@ class HostEntry:
     host: SshHost
     folder: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    rules: OwnerRules = field(default_factory=OwnerRules)
 
 
 @dataclass(frozen=True)
-class _SshTable:
+class PhoneEntry:
+    """What the owner of a phone calls it; `serial` is its own, or the one that `adb devices` shows."""
+
+    serial: str
+    name: str | None = None
+    folder: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    rules: OwnerRules = field(default_factory=OwnerRules)
+
+
+@dataclass(frozen=True)
+class OwnEntry:
+    """The agent's own machine: the labels and rules that its owner gives it."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    rules: OwnerRules = field(default_factory=OwnerRules)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SshTable(OwnerTable):
     name: str
     host: str
     user: str
@@ -45,26 +75,66 @@ class _SshTable:
     host_key: str
     port: int = 22
     folder: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PhoneTable(OwnerTable):
+    serial: str
+    name: str | None = None
+    folder: str | None = None
 
 
 @dataclass(frozen=True)
 class _Document:
+    own: OwnerTable = field(default_factory=OwnerTable)
     ssh: tuple[_SshTable, ...] = ()
+    phone: tuple[_PhoneTable, ...] = ()
+
+
+def read_own_entry(path: Path) -> OwnEntry:
+    """Read what the file says of the agent's own machine; raises as `read_agent_config`."""
+    own = _read_document(path).own
+    return OwnEntry(own.labels, rules_of(f"{path}.own", own))
 
 
 def read_agent_config(path: Path) -> tuple[HostEntry, ...]:
-    """Read the file; raises ConfigUnusable naming the place, the value and a way out."""
+    """Read the SSH hosts; raises ConfigUnusable naming the place, the value and a way out."""
+    document = _read_document(path)
+    names = [table.name for table in document.ssh]
+    return tuple(_entry(f"{path}.ssh[{i}]", table, names) for i, table in enumerate(document.ssh))
+
+
+def read_phone_entries(path: Path) -> tuple[PhoneEntry, ...]:
+    """Read what the phones are called; raises ConfigUnusable naming the place, the value and a way out."""
+    document = _read_document(path)
+    names = [*(each.name for each in document.ssh), *(each.name for each in document.phone)]
+    serials = [each.serial for each in document.phone]
+    return tuple(
+        _phone(f"{path}.phone[{i}]", table, names, serials) for i, table in enumerate(document.phone)
+    )
+
+
+def _phone(place: str, table: _PhoneTable, names: list[str | None], serials: list[str]) -> PhoneEntry:
+    if not table.serial or serials.count(table.serial) > 1:
+        raise ConfigUnusable(
+            f"{place}.serial = {table.serial!r}: give every phone one table, with its serial"
+        )
+    if table.name is not None and (not table.name or names.count(table.name) > 1):
+        raise ConfigUnusable(f"{place}.name = {table.name!r}: give every device a name of its own")
+    if table.folder is not None and not table.folder.startswith("/"):
+        raise ConfigUnusable(f"{place}.folder = {table.folder!r}: write the whole path, from / on")
+    return PhoneEntry(table.serial, table.name, table.folder, table.labels, rules_of(place, table))
+
+
+def _read_document(path: Path) -> _Document:
     try:
-        document = read(_Document, tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+        return read(_Document, tomllib.loads(path.read_text(encoding="utf-8")), str(path))
     except OSError as error:
         raise ConfigUnusable(f"{path} can't be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigUnusable(f"{path} is no TOML: {error}") from None
     except PlanError as error:
         raise ConfigUnusable(str(error)) from None
-    names = [table.name for table in document.ssh]
-    return tuple(_entry(f"{path}.ssh[{i}]", table, names) for i, table in enumerate(document.ssh))
 
 
 def _entry(place: str, table: _SshTable, names: list[str]) -> HostEntry:
@@ -78,7 +148,7 @@ def _entry(place: str, table: _SshTable, names: list[str]) -> HostEntry:
     if table.folder is not None and not table.folder.startswith("/"):
         raise ConfigUnusable(f"{place}.folder = {table.folder!r}: write the whole path, from / on")
     host = SshHost(table.host, table.user, Path(table.key).expanduser(), table.host_key, table.port)
-    return HostEntry(table.name, host, table.folder, table.labels)
+    return HostEntry(table.name, host, table.folder, table.labels, rules_of(place, table))
 
 
 def add_entry(path: Path, entry: HostEntry) -> None:

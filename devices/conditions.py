@@ -4,7 +4,9 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
+from devices.android_state import BATTERY, THERMAL, android_state
 from devices.connection import Connection
 from devices.device_files import ask, read_files
 from devices.macos import read_mac_conditions
@@ -23,6 +25,7 @@ _FILES = (
 _LOAD_WINDOW_S = 0.2
 
 Files = Mapping[str, str]
+Known = TypeVar("Known")
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class Conditions:
     """A device at one moment; None where it does not tell.
 
     `busy_cores` is how many cores' worth of work all programs did over the last moments. `speed_limit_percent` is how
-    fast macOS lets a hot processor run.
+    fast macOS lets a hot processor run. `thermal_status` is Android's own word for how much it throttles, from 0 (not
+    at all) to 6 (about to switch off).
     """
 
     temperature_c: float | None
@@ -43,6 +47,8 @@ class Conditions:
     clocks_mhz: tuple[int, ...]
     out_of_memory_kills: int | None
     speed_limit_percent: int | None = None
+    thermal_status: int | None = None
+    battery_temperature_c: float | None = None
 
 
 def read_conditions(connection: Connection, sleep: Callable[[float], None] = time.sleep) -> Conditions:
@@ -51,25 +57,31 @@ def read_conditions(connection: Connection, sleep: Callable[[float], None] = tim
     if not before and ask(connection, "uname", "-s") == "Darwin":
         return Conditions(**read_mac_conditions(connection))
     sleep(_LOAD_WINDOW_S)
-    return conditions_from(before, read_files(connection, _FILES))
+    return conditions_from(before, read_files(connection, _FILES, (BATTERY, THERMAL)))
 
 
 def conditions_from(before: Files, after: Files) -> Conditions:
     """Derive the conditions from the texts of files, by path, at two moments."""
-    stat = after.get("/proc/stat", "")
+    stat, android = after.get("/proc/stat", ""), android_state(after)
     return Conditions(
-        temperature_c=_hottest_c(after),
+        temperature_c=_first_known(android.temperature_c, _hottest_c(after)),
         cores=len(re.findall(r"^cpu\d+ ", stat, re.MULTILINE)) or None,
         busy_cores=_busy_cores(before.get("/proc/stat", ""), stat),
         load_average=_first_number(after.get("/proc/loadavg", "")),
         available_bytes=_available_bytes(after.get("/proc/meminfo", "")),
-        battery_percent=_battery_percent(after),
-        is_discharging=_is_discharging(after),
+        battery_percent=_first_known(android.battery_percent, _battery_percent(after)),
+        is_discharging=_first_known(android.is_discharging, _is_discharging(after)),
         clocks_mhz=tuple(
             int(text) // 1000 for path, text in sorted(after.items()) if "scaling_cur_freq" in path
         ),
         out_of_memory_kills=_out_of_memory_kills(after.get("/proc/vmstat", "")),
+        thermal_status=android.thermal_status,
+        battery_temperature_c=android.battery_temperature_c,
     )
+
+
+def _first_known(told: Known | None, otherwise: Known | None) -> Known | None:
+    return otherwise if told is None else told
 
 
 def _hottest_c(files: Files) -> float | None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from devices.android_facts import COMMANDS, android_readers
 from devices.connection import Connection
 from devices.device_files import ask, read_files
 from devices.macos import read_mac_facts
@@ -69,7 +70,7 @@ class DeviceFacts:
 
 def read_facts(connection: Connection) -> DeviceFacts:
     """Read everything about a device that does not change from one measurement to the next."""
-    files = read_files(connection, _FILES)
+    files = read_files(connection, _FILES, COMMANDS)
     if not files and ask(connection, "uname", "-s") == "Darwin":
         return DeviceFacts(*read_mac_facts(connection))
     answers = {"machine": ask(connection, "uname", "-m"), "page": ask(connection, "getconf", "PAGESIZE")}
@@ -104,6 +105,7 @@ def facts_from(files: Files, answers: Mapping[str, str | None]) -> DeviceFacts:
         "thermal_zones": lambda: sorted(_matching(files, r"/sys/class/thermal/thermal_zone\d+/type")),
         "has_battery": lambda: "Battery" in _matching(files, rf"{_POWER}/[^/]+/type"),
     }
+    readers |= android_readers(files)
     for name, reader in readers.items():
         try:
             values[name] = reader()

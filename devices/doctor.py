@@ -1,19 +1,25 @@
-"""Reaches a device, runs the runner on it, and says in words what is wrong and what to do."""
+"""Reaches every device, runs the runner on it, and says in words what is wrong and what to do."""
 
 import posixpath
 import secrets
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from devices.adb import AdbServer
+from devices.agent_config import PhoneEntry
 from devices.conditions import read_conditions
 from devices.connection import Limits
 from devices.errors import DeviceError
+from devices.phones import KIND, Phones
 from devices.plan import PoolSection, PoolSpec
-from devices.readiness import obstacles
+from devices.readiness import Thresholds, obstacles
 from devices.runner_plan import pool_plan
 from devices.runner_records import ProvenRun, judge_run
 from devices.runner_trial import trouble_of_the_library
-from devices.station import OpenStation, Station
+from devices.service_link import Examination
+from devices.station import OpenStation, Station, adb_station
 
 _LIMITS = Limits(deadline_s=30.0, silence_s=10.0)
 _TRIAL_POOL = PoolSpec(1, (PoolSection("bytes", 4096),))
@@ -28,6 +34,7 @@ class Diagnosis:
     facts: str
     trouble: str = ""
     obstacles: tuple[str, ...] = ()
+    identity: str | None = None
 
 
 def examine(station: Station) -> Diagnosis:
@@ -39,9 +46,24 @@ def examine(station: Station) -> Diagnosis:
     try:
         return _examine(station, opened)
     except DeviceError as error:
-        return Diagnosis(station.name, station.kind, "", str(error))
+        return Diagnosis(station.name, station.kind, "", str(error), identity=opened.identity)
     finally:
         opened.close()
+
+
+def examine_phones(
+    server: AdbServer,
+    entries: Sequence[PhoneEntry],
+    folder: Path,
+    thresholds: Thresholds,
+    from_dir: Path | None = None,
+) -> list[Diagnosis]:
+    """Examine every phone that adb shows or agent.toml names; raises ConnectionFault if there is no adb."""
+    phones = Phones(server, entries)
+    found = [examine(adb_station(phone, server, folder, thresholds, from_dir)) for phone in phones.look()]
+    found += [Diagnosis(each.name, each.kind, "", each.trouble) for each in phones.troubles()]
+    away = "not connected: plug it in, or type: adb connect HOST:PORT"
+    return found + [Diagnosis(each.name or each.serial, KIND, "", away) for each in phones.entries_away()]
 
 
 def _examine(station: Station, opened: OpenStation) -> Diagnosis:
@@ -56,6 +78,7 @@ def _examine(station: Station, opened: OpenStation) -> Diagnosis:
         facts,
         trouble,
         obstacles(now, bench.thresholds, threads=1, needed_bytes=0),
+        opened.identity,
     )
 
 
@@ -76,3 +99,10 @@ def _trouble_of_the_runner(opened: OpenStation) -> str:
         return f"the runtime can't be opened: {trouble}" if trouble else ""
     finally:
         bench.connection.remove(folder)
+
+
+def examination_of(diagnosis: Diagnosis) -> Examination:
+    """Return what the service is told: only what keeps a device from being measured at all fails it."""
+    passed = not diagnosis.trouble
+    words = diagnosis.trouble or "; ".join(diagnosis.obstacles)
+    return Examination(diagnosis.name, diagnosis.identity, passed, words)

@@ -10,10 +10,15 @@
     ├── QuietLockUnusable      the host's lock file can't be opened
     ├── ConfigUnusable         agent.toml can't be read or names something impossible
     ├── ConnectionFault        a device could not be reached, or a push did not arrive whole
+    │   ├── DeviceAway             it is known to be away; who waits for it will see it come
     │   └── HostKeyChanged         an SSH host shows another key than the pinned one
     └── LinkError              the service could not be talked to
         ├── ServiceAway            nobody answered, or with a 5xx: try again later
         ├── ServiceRefused         it answered and said no: trying again would not help
+        ├── AgentUnwelcome         it does not talk with this agent at all until somebody has mended that
+        │   ├── ProtocolMismatch       agent and service speak different protocols
+        │   ├── TokenRefused           the agent shows no token, or a wrong one
+        │   └── TokenUnusable          the file that should hold the agent's token doesn't
         ├── BlobDamaged            a blob arrived with another digest: a few more tries may help
         └── LeaseSuperseded        the job was given to someone else with a newer token
 
@@ -61,6 +66,10 @@ class ConnectionFault(DeviceError):
     """A device could not be reached, or a push did not arrive whole."""
 
 
+class DeviceAway(ConnectionFault):
+    """A device is known to be away, such as a phone that is not plugged in; who waits for it will see it come."""
+
+
 class HostKeyChanged(ConnectionFault):
     """An SSH host shows another key than the pinned one."""
 
@@ -77,9 +86,29 @@ class ServiceRefused(LinkError):
     """The service answered and said no: trying again would not help."""
 
 
+class AgentUnwelcome(LinkError):
+    """The service does not talk with this agent at all; what is to be handed in waits until that is mended."""
+
+
+class ProtocolMismatch(AgentUnwelcome):
+    """Agent and service speak different protocols; the message says what to install where."""
+
+
+class TokenRefused(AgentUnwelcome):
+    """The agent shows no token, or a wrong one."""
+
+
+class TokenUnusable(AgentUnwelcome):
+    """The file that should hold the agent's token does not."""
+
+
 class BlobDamaged(LinkError):
     """A blob arrived with another digest: a few more tries may help."""
 
 
 class LeaseSuperseded(LinkError):
-    """The job was given to someone else with a newer token, or its result is stored already."""
+    """The job was given to someone else with a newer token, its result is stored already, or its device was paused."""
+
+    def __init__(self, words: str, is_paused: bool = False) -> None:
+        super().__init__(words)
+        self.is_paused = is_paused

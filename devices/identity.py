@@ -1,10 +1,14 @@
-"""A stable identity for this machine that reveals nothing about it."""
+"""A stable identity for a machine or a phone that reveals nothing about it."""
 
 import hashlib
+import re
 import uuid
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 MACHINE_ID_PATHS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
+
+_PLACEHOLDER = re.compile(r"|unknown|0*|(0123456789|123456789)[a-f]*|emulator.*", re.IGNORECASE)
 
 
 def machine_identity(folder: Path, machine_id_paths: tuple[Path, ...] = MACHINE_ID_PATHS) -> str:
@@ -24,6 +28,26 @@ def machine_identity(folder: Path, machine_id_paths: tuple[Path, ...] = MACHINE_
 def shown_identity(machine_id: str) -> str:
     """Return the identity that stands for a machine id; man 5 machine-id asks for it to be hashed before it leaves."""
     return hashlib.sha256(f"loopfront {machine_id}".encode()).hexdigest()[:32]
+
+
+def phone_identity(
+    properties: Mapping[str, str], transport: str, ask_android_id: Callable[[], str | None]
+) -> str:
+    """Return the identity of a phone from its own serial number, so that it is one device on USB and on Wi-Fi.
+
+    `properties` are those of getprop. Emulators and the cheapest phones share placeholders: there Android's id, drawn
+    at random when the phone was set up, is added. `transport`, what `adb devices` shows, is the last resort.
+    """
+    serial = own_serial(properties)
+    if _PLACEHOLDER.fullmatch(serial):
+        android_id = ask_android_id()
+        serial = f"{serial} {android_id}" if android_id else transport
+    return shown_identity(f"phone {serial}")
+
+
+def own_serial(properties: Mapping[str, str]) -> str:
+    """Return the serial number that a phone tells of itself, or nothing."""
+    return properties.get("ro.serialno") or properties.get("ro.boot.serialno") or ""
 
 
 def _text(path: Path) -> str:

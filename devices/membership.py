@@ -29,6 +29,12 @@ class Membership:
                 self._registered = self._register(list(self._presented.values()))
             return self._registered.agent_id, self._registered.device_ids[device.identity]
 
+    @property
+    def agent_id(self) -> str | None:
+        """The id of the agent; None while it isn't registered."""
+        registered = self._registered
+        return registered.agent_id if registered is not None else None
+
     def forget(self) -> None:
         """Register anew next time: the service does not know us any more."""
         with self._lock:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from devices.conditions import Conditions
 
+THERMAL_STATUSES = {1: "light", 2: "moderate", 3: "severe", 4: "critical", 5: "emergency", 6: "shutdown"}
+"""As Android names them."""
+
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -44,6 +47,10 @@ def obstacles(now: Conditions, thresholds: Thresholds, threads: int, needed_byte
         found.append(f"it is {now.temperature_c:.0f} °C, above {thresholds.temperature_c:.0f} °C")
     if now.speed_limit_percent is not None and now.speed_limit_percent < 100:
         found.append(f"the system holds the processor at {now.speed_limit_percent} % of its speed")
+    if now.thermal_status:
+        found.append(
+            f"the phone throttles: its thermal status is {THERMAL_STATUSES.get(now.thermal_status, '?')}"
+        )
     if now.busy_cores is not None and now.cores is not None:
         idle = now.cores - now.busy_cores
         if idle < thresholds.idle_cores * threads:

@@ -20,10 +20,10 @@ echo "$0 status $?" >&2"""
 _SHA256 = """sha256() { if command -v sha256sum >/dev/null; then sha256sum "$@"; else shasum -a 256 "$@"; fi; }
 """
 
-# Where nobody hears it any more, it must not die of its last word before it has tidied up.
-_PUSH = """trap 'rm -f -- "$2"' EXIT
-trap '' PIPE
-trap 'exit 1' HUP TERM
+# It outlives its line for a moment, to tidy up: a shell that dies of a signal runs no trap.
+_PUSH = """trap '' HUP PIPE
+trap 'rm -f -- "$2"' EXIT
+trap 'exit 1' TERM
 [ -d "$3" ] && { echo "is a folder" >&2; exit 1; }
 mkdir -p -- "$1" && cat >"$2" || exit 1
 [ "$(sha256 <"$2" | cut -c -64)" = "$4" ] || { echo "what arrived is not what was sent" >&2; exit 1; }
@@ -79,7 +79,7 @@ def read_frame(errors: str, mark: str) -> Framed:
 
 def kill_group(group: int) -> list[str]:
     """Return the command that ends a process group at once."""
-    return ["kill", "-9", "--", f"-{group}"]
+    return ["kill", "-9", f"-{group}"]  # no "--": busybox takes it for a process
 
 
 def push(folder: str, temporary: str, path: str, sha256: str) -> list[str]:

@@ -1,18 +1,28 @@
-"""Talk to the service as an agent does; version 1 of the agent protocol."""
+"""Talk to the service as an agent does; version 2 of the agent protocol."""
 
 import enum
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from types import TracebackType
 from typing import Any, Self
 
 import httpx2
 
-from devices.errors import BlobDamaged, LeaseSuperseded, ServiceAway, ServiceRefused
+from devices.agent_token import AgentToken
+from devices.errors import (
+    BlobDamaged,
+    LeaseSuperseded,
+    ProtocolMismatch,
+    ServiceAway,
+    ServiceRefused,
+    TokenRefused,
+)
 
-PROTOCOL_VERSION = "1"
+PROTOCOL_VERSION = "2"
+"""2: agents show a token and tell how they stand to each device."""
 
 # The service holds a lease request open for up to 20 s.
 LONGEST_WAIT_S = 20.0
@@ -50,6 +60,45 @@ class Lease:
     plan: Mapping[str, Any]
 
 
+class Stand(enum.Enum):
+    """How an agent stands to a device."""
+
+    READY = "ready"
+    RESTING = "resting"  # by its owner's rules
+    UNOPENED = "unopened"  # the words say why, and what to type
+    KEY_CHANGED = "key_changed"  # another machine may be answering
+
+
+@dataclass(frozen=True)
+class StationReport:
+    """How an agent stands to a device; `identity` is None while nobody knows it."""
+
+    name: str
+    kind: str
+    state: Stand
+    words: str = ""
+    identity: str | None = None
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What examining a device came to; without an identity the service goes by the agent's name for it."""
+
+    name: str
+    identity: str | None
+    passed: bool
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class ExaminationReceipt:
+    """The registered device that an examination was of, if any, and whether it may be measured again by that."""
+
+    name: str
+    device: str | None
+    is_lifted: bool
+
+
 class Receipt(enum.Enum):
     """What the service did with a result; in each case it need not be sent again."""
 
@@ -61,15 +110,19 @@ class Receipt(enum.Enum):
 class ServiceLink:
     """A connection to one service.
 
-    Every method raises ServiceAway if nobody answers (try again later) and ServiceRefused if the
-    answer is no (trying again would not help).
+    Every method raises ServiceAway if nobody answers (try again later), ServiceRefused if the
+    answer is no (trying again would not help), and AgentUnwelcome if the service does not talk with this agent.
     """
 
-    def __init__(self, server: str) -> None:
-        headers = {"Loopfront-Protocol": PROTOCOL_VERSION}
+    def __init__(self, server: str, token: AgentToken | None = None) -> None:
+        headers = {"Loopfront-Protocol": PROTOCOL_VERSION, "Loopfront-Version": own_version()}
         # trust_env=False: a proxy set for browsers must not come between an agent and its own machine.
         self._client = httpx2.Client(
-            base_url=f"{server.rstrip('/')}/api/v1/", headers=headers, timeout=_TIMEOUT, trust_env=False
+            base_url=f"{server.rstrip('/')}/api/v1/",
+            headers=headers,
+            auth=token,
+            timeout=_TIMEOUT,
+            trust_env=False,
         )
 
     def __enter__(self) -> Self:
@@ -83,6 +136,27 @@ class ServiceLink:
     def close(self) -> None:
         """Close the connection; every method fails afterwards."""
         self._client.close()
+
+    def hello(self) -> None:
+        """Ask whether this agent is welcome."""
+        self._request("GET", "agents/hello")
+
+    def tell_stations(self, agent_id: str, stations: Sequence[StationReport]) -> None:
+        """Say how this agent stands to each device it knows; the service forgets all others."""
+        told = [{**vars(each), "state": each.state.value, "words": each.words[:1000]} for each in stations]
+        self._request("PUT", f"agents/{agent_id}/stations", {"stations": told})
+
+    def tell_examinations(
+        self, agent_identity: str, examinations: Sequence[Examination]
+    ) -> tuple[ExaminationReceipt, ...]:
+        """Say what examining devices came to; one that passed may be measured again."""
+        told = [{**vars(each), "words": each.words[:1000]} for each in examinations]
+        body = {"agent_identity": agent_identity, "examinations": told}
+        answer = self._request("POST", "examinations", body)
+        with _understood("examinations"):
+            return tuple(
+                ExaminationReceipt(each["name"], each["device"], each["is_lifted"]) for each in answer.json()
+            )
 
     def register(
         self, name: str, identity: str, devices: Sequence[DeviceRegistration], is_start: bool = True
@@ -112,7 +186,7 @@ class ServiceLink:
         try:
             answer = self._post(f"jobs/{job_id}/heartbeat", {"token": token})
         except _Conflict as conflict:
-            raise LeaseSuperseded(str(conflict)) from conflict
+            raise LeaseSuperseded(str(conflict), is_paused=conflict.code == "paused") from conflict
         with _understood("heartbeat"):
             return float(answer["expires_in_s"])
 
@@ -153,20 +227,54 @@ class ServiceLink:
             response = self._client.request(method, path, json=body)
         except (httpx2.TransportError, RuntimeError) as error:
             raise ServiceAway(f"{self._client.base_url}: {error or type(error).__name__}") from error
-        if response.status_code == 409:
-            raise _Conflict(response)
+        if response.status_code == 426:
+            raise ProtocolMismatch(_problem(response))
         if response.status_code >= 500 or response.status_code == 429:
             raise ServiceAway(f"{path}: {_problem(response)}")
+        _require_protocol(response)
+        if response.status_code == 401:
+            raise TokenRefused(_problem(response))
+        if response.status_code == 409:
+            raise _Conflict(response)
         if not response.is_success:
             raise ServiceRefused(f"{path}: {_problem(response)}")
         return response
+
+
+def own_version() -> str:
+    """Return the version of loopfront that this agent is of; "" where it was never installed."""
+    try:
+        return metadata.version("loopfront")
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _require_protocol(response: httpx2.Response) -> None:
+    """Refuse to go on with a service of another protocol, saying what to install where."""
+    spoken = response.headers.get("Loopfront-Protocol", "")[:20]
+    if spoken == PROTOCOL_VERSION:
+        return
+    version, own = response.headers.get("Loopfront-Version", "")[:40], own_version()
+    said = f"the service speaks agent protocol {spoken}, this agent {PROTOCOL_VERSION}"
+    if not spoken:
+        said = (
+            f"what answers there names no agent protocol, so it is an older service or another program "
+            f"(this agent speaks {PROTOCOL_VERSION})"
+        )
+    if spoken.isdecimal() and int(spoken) > int(PROTOCOL_VERSION):
+        wanted = f"'loopfront=={version}'" if version else "--upgrade loopfront"
+        raise ProtocolMismatch(f"{said}; on this machine: pip install {wanted}, then start the agent again")
+    wanted = f"'loopfront=={own}'" if own else "--upgrade loopfront"
+    raise ProtocolMismatch(
+        f"{said}; upgrade the service: pip install {wanted} on its machine, then start it again"
+    )
 
 
 @contextmanager
 def _understood(what: str) -> Iterator[None]:
     try:
         yield
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ServiceRefused(
             f"{what}: the answer is not of protocol {PROTOCOL_VERSION}: {error!r}"
         ) from error

@@ -84,6 +84,11 @@ def moment_text(moment: str | None) -> str:
     return f"{day} {clock[:5]} UTC" if mark and len(clock) >= 5 else moment
 
 
+def moment_to_the_second(moment: str) -> str:
+    """`2026-11-23T18:09:01.2+00:00` as "2026-11-23 18:09:01 UTC"."""
+    return f"{moment[:19].replace('T', ' ')} UTC"
+
+
 def direction_text(column: MetricColumn) -> str:
     """Which way is better, in words."""
     return "lower is better" if column.direction == "minimize" else "higher is better"

@@ -64,6 +64,7 @@ _FILTERS = {
     "millions": number_text.millions_text,
     "duration": number_text.duration_text,
     "moment": number_text.moment_text,
+    "moment_s": number_text.moment_to_the_second,
     "direction": number_text.direction_text,
     "heading": number_text.heading_text,
     "sections": sections,

@@ -1,5 +1,6 @@
 """The live pages that the service serves; they refresh themselves and load nothing from elsewhere."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from reports.drawing import draw_layout, widest_ffn
@@ -11,10 +12,24 @@ from reports.page_templates import (
     json_for_script,
     page_environment,
 )
-from reports.rows import DeviceSummaryRow, PageUrls, StudyReport, StudySummaryRow, TrialDetail
+from reports.rows import (
+    AttemptRow,
+    DeviceSummaryRow,
+    PageUrls,
+    StudyReport,
+    StudySummaryRow,
+    TrialDetail,
+)
 from reports.view import view_of
 
-__all__ = ["STATIC_FOLDER", "render_index", "render_study_page", "render_trial_page"]
+__all__ = [
+    "STATIC_FOLDER",
+    "render_attempts_page",
+    "render_devices",
+    "render_index",
+    "render_study_page",
+    "render_trial_page",
+]
 
 HTMX = "vendor/htmx.min.js"
 
@@ -38,6 +53,30 @@ def render_index(
     )
 
 
+def render_devices(
+    devices: tuple[DeviceSummaryRow, ...], urls: PageUrls | None = None, trouble: str = ""
+) -> str:
+    """Every device, those that wait for someone first; it looks for news every few seconds."""
+    waiting = tuple(device for device in devices if device.needs_someone)
+    others = tuple(device for device in devices if not device.needs_someone)
+    counts: dict[str, int] = {}
+    for device in (*others, *waiting):
+        counts[device.state_words] = counts.get(device.state_words, 0) + 1
+    return (
+        page_environment()
+        .get_template("devices.html")
+        .render(
+            waiting=waiting,
+            others=others,
+            counts=counts,
+            urls=urls or PageUrls(page="/devices"),
+            trouble=trouble,
+            stylesheet=STYLESHEET,
+            scripts=[HTMX],
+        )
+    )
+
+
 def render_study_page(report: StudyReport, urls: PageUrls, trouble: str = "") -> str:
     """A study's live page: while it runs, the page at `urls.page` is fetched again and morphed in place."""
     template = page_environment().get_template("study.html")
@@ -52,8 +91,22 @@ def render_study_page(report: StudyReport, urls: PageUrls, trouble: str = "") ->
     )
 
 
-def render_trial_page(report: StudyReport, number: int, detail: TrialDetail, urls: PageUrls) -> str:
-    """One trial with everything known of it, down to the raw samples and the passport.
+def render_attempts_page(device: str, attempts: Sequence[AttemptRow], urls: PageUrls) -> str:
+    """The newest attempts at measuring on a device, each with its log."""
+    template = page_environment().get_template("attempts.html")
+    return template.render(
+        device=device, attempts=attempts, urls=urls, stylesheet=STYLESHEET, opens=_last_failure(attempts[:1])
+    )
+
+
+def render_trial_page(
+    report: StudyReport,
+    number: int,
+    detail: TrialDetail,
+    urls: PageUrls,
+    attempts: Sequence[AttemptRow] = (),
+) -> str:
+    """One trial with everything known of it, down to its attempts' logs, the raw samples and the passport.
 
     `report` may hold only this trial; raises KeyError when it does not.
     """
@@ -65,9 +118,16 @@ def render_trial_page(report: StudyReport, number: int, detail: TrialDetail, url
         view=view_of(report),
         trial=trial,
         detail=detail,
+        attempts=attempts,
+        opens=_last_failure(attempts),
         drawing=draw_layout(trial, widest_ffn((trial,))),
         urls=urls,
         data=json_for_script(report_to_dict(replace(report, details={number: detail}))),
         stylesheet=STYLESHEET,
         scripts=SCRIPTS,
     )
+
+
+def _last_failure(attempts: Sequence[AttemptRow]) -> AttemptRow | None:
+    """The attempt whose log is shown unfolded: the last one, if it failed."""
+    return attempts[-1] if attempts and attempts[-1].is_failure else None

@@ -117,6 +117,25 @@ class TrialDetail:
 
 
 @dataclass(frozen=True)
+class AttemptRow:
+    """One attempt at measuring: what for, where, by whom, how it ended ("measured", "device_lost", "no report came").
+
+    `device` says in brackets which of a study's targets it stands for; `reason` is one line, `log` what ran, both ""
+    where there is none; `seconds` count until now while it lasts.
+    """
+
+    began_at: str
+    seconds: float
+    purpose: str
+    device: str
+    agent: str
+    ending: str
+    is_failure: bool
+    reason: str = ""
+    log: str = ""
+
+
+@dataclass(frozen=True)
 class HypervolumePoint:
     """The hypervolume of the front once trial number `trial` was told."""
 
@@ -241,13 +260,38 @@ class StudySummaryRow:
 
 @dataclass(frozen=True)
 class DeviceSummaryRow:
-    """One line of the list of devices."""
+    """One device of the list of devices.
+
+    `state` is measuring, idle, resting, paused, quarantined, away or unopened; `reason` says why, `hint` what to type
+    and `hint_place` where, `commands` what can be typed anyway. `is_registered` is False for one that its agent never
+    could open.
+    """
 
     name: str
     state: str
     kind: str
     agent: str
     facts: Mapping[str, str] = field(default_factory=dict)
+    reason: str = ""
+    hint: str = ""
+    hint_place: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    last_measured_at: str | None = None
+    examined_at: str | None = None
+    examination: str = ""
+    log_href: str = ""
+    commands: tuple[str, ...] = ()
+    is_registered: bool = True
+
+    @property
+    def state_words(self) -> str:
+        """The state as people say it."""
+        return "can't be opened" if self.state == "unopened" else self.state
+
+    @property
+    def needs_someone(self) -> bool:
+        """Tell whether it will not be measured again before someone has done something."""
+        return self.state in {"unopened", "quarantined", "away", "paused"}
 
 
 @dataclass(frozen=True)
@@ -273,4 +317,5 @@ class PageUrls:
     report_json: str = ""
     static: str = "/static"
     index: str = "/"
+    devices: str = "/devices"
     refresh_seconds: int = 5

@@ -7,8 +7,22 @@ from fastapi import APIRouter, FastAPI
 from fastapi.staticfiles import StaticFiles
 
 import reports
-from service.api import agents, blobs, devices, health, jobs, measurements, pages, problems, studies, trials
+from service.api import (
+    agents,
+    attempts,
+    blobs,
+    devices,
+    examinations,
+    health,
+    jobs,
+    measurements,
+    pages,
+    problems,
+    studies,
+    trials,
+)
 from service.api.limits import KnownHostOnly, LimitedBody
+from service.api.protocol_header import ProtocolHeader
 from service.parts import Parts
 from service.version import VERSION
 
@@ -17,9 +31,11 @@ ROUTERS: Sequence[APIRouter] = (
     health.router,
     studies.router,
     trials.router,
+    attempts.router,
     measurements.router,
     devices.router,
     agents.router,
+    examinations.router,
     jobs.router,
     blobs.router,
 )
@@ -39,6 +55,7 @@ def create_app(parts: Parts) -> FastAPI:
     problems.install(app)
     app.add_middleware(LimitedBody, settings=parts.settings)
     app.add_middleware(KnownHostOnly, settings=parts.settings)
+    app.add_middleware(ProtocolHeader)
     for router in ROUTERS:
         app.include_router(router, prefix=API_PREFIX)
     app.include_router(pages.router)

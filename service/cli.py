@@ -5,10 +5,11 @@ import sys
 
 import typer
 
-from service.commands import agent, arch, device, study
+from service.commands import agent, arch, device, study, token, trial
 from service.commands.demo import demo
 from service.commands.up import up
 from service.errors import BadInput, ServiceError
+from service.server_part import INSTALL_IT, lacks_server_part
 from service.version import VERSION
 
 EXIT_FAILURE, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
@@ -23,9 +24,11 @@ app = typer.Typer(
 app.command("up")(up)
 app.command("demo")(demo)
 app.add_typer(study.app, name="study")
+app.add_typer(trial.app, name="trial")
 app.add_typer(device.app, name="device")
 app.add_typer(agent.app, name="agent")
 app.add_typer(arch.app, name="arch")
+app.add_typer(token.app, name="token")
 
 
 @app.command("version")
@@ -44,6 +47,12 @@ def main() -> None:
     except ServiceError as error:
         typer.echo(f"loopfront: {error.line}", err=True)
         sys.exit(_exit_code(error))
+    except ModuleNotFoundError as error:
+        if not lacks_server_part(error):
+            raise
+        needed = f"this command needs the server part, which isn't installed here ({error.name} is missing)"
+        typer.echo(f"loopfront: {needed}; type: {INSTALL_IT}", err=True)
+        sys.exit(EXIT_BAD_INPUT)
     except OSError as error:
         typer.echo(f"loopfront: {error.strerror or error}", err=True)
         sys.exit(EXIT_FAILURE)

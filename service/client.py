@@ -110,6 +110,23 @@ class Client:
         """List every device."""
         return self._get_list(schemas.DeviceOut, "/devices")
 
+    def unregistered_devices(self) -> list[schemas.StationOut]:
+        """List what agents know and can't open."""
+        return self._get_list(schemas.StationOut, "/devices/unregistered")
+
+    def pause_device(self, name: str, reason: str = "") -> schemas.DeviceOut:
+        """Measure nothing more on a device, by its name or id; what is under way ends within seconds."""
+        return self._post(schemas.DeviceOut, f"/devices/{_part(name)}/pause", {"reason": reason})
+
+    def resume_device(self, name: str) -> schemas.DeviceOut:
+        """Let a paused device be measured again."""
+        return self._post(schemas.DeviceOut, f"/devices/{_part(name)}/resume", {})
+
+    def label_device(self, name: str, labels: Mapping[str, str | None]) -> schemas.DeviceOut:
+        """Set labels over those of the device's agent; None takes one away."""
+        response = self._request("PATCH", f"/devices/{_part(name)}", json={"labels": dict(labels)})
+        return self._read(schemas.DeviceOut, response)
+
     def measure(self, wish: schemas.MeasurementWish) -> schemas.MeasurementOut:
         """Ask for one architecture to be measured."""
         return self._post(schemas.MeasurementOut, "/measurements", wish.model_dump(mode="json"))
@@ -121,6 +138,18 @@ class Client:
     def cancel_measurement(self, measurement_id: str) -> schemas.MeasurementOut:
         """Withdraw the wish for a single measurement."""
         return self._post(schemas.MeasurementOut, f"/measurements/{_part(measurement_id)}/cancel", {})
+
+    def trial_attempts(self, name: str, number: int) -> list[schemas.AttemptOut]:
+        """List every attempt behind a trial, the first one first."""
+        return self._get_list(schemas.AttemptOut, f"/studies/{_part(name)}/trials/{number}/attempts")
+
+    def measurement_attempts(self, measurement_id: str) -> list[schemas.AttemptOut]:
+        """List every attempt behind a single measurement and its calibration, the first one first."""
+        return self._get_list(schemas.AttemptOut, f"/measurements/{_part(measurement_id)}/attempts")
+
+    def device_attempts(self, name: str, newest: int = 20) -> list[schemas.AttemptOut]:
+        """List the newest attempts on a device, the newest one first."""
+        return self._get_list(schemas.AttemptOut, f"/devices/{_part(name)}/attempts?newest={newest}")
 
     def job_log(self, job_id: str) -> schemas.JobLog:
         """Read every attempt of a job."""

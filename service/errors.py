@@ -8,6 +8,7 @@ ServiceError                  code, status, detail, field, hint
 ├── Conflict                  409  the request contradicts what is stored
 │   └── ResultRefused         409  a newer token was granted, or a result is stored already
 ├── ProtocolMismatch          426  an agent speaks another protocol
+├── NotAuthorised             401  an agent shows no token, or a wrong one
 ├── TooLarge                  413  a body is over its limit
 ├── StorageFull               507  the disk of the data folder is full
 ├── ServiceUnreachable        503  the client can't reach the service
@@ -88,6 +89,14 @@ class ProtocolMismatch(ServiceError):
     status = 426
     code = "protocol-mismatch"
     title = "The agent and the service speak different protocols"
+
+
+class NotAuthorised(ServiceError):
+    """An agent shows no token, or a wrong one."""
+
+    status = 401
+    code = "agent-token"
+    title = "The agent token is missing or wrong"
 
 
 class TooLarge(ServiceError):

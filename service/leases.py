@@ -9,7 +9,8 @@ MAXIMUM_ATTEMPTS = 3
 MAXIMUM_EXPIRIES = 10
 """A job whose leases expire this often (it may take its host down each time) is given up as DeviceLost."""
 
-RETRY_DELAYS_S = (5.0, 30.0)
+FIRST_RETRY_DELAY_S, LONGEST_RETRY_DELAY_S = 5.0, 300.0
+"""A fault of the device is tried again after the first delay, which doubles from fault to fault."""
 
 CANDIDATE_FAULTS = frozenset({"out_of_memory", "unsupported", "timed_out"})
 FINAL_KINDS = CANDIDATE_FAULTS | {"measured", "wrong_output"}
@@ -18,7 +19,10 @@ RETRIED_KINDS = frozenset({"not_ready", "throttled", "runner_fault", "device_los
 DEVICE_TROUBLE = frozenset({"not_ready", "throttled", "device_lost"})
 """After three attempts these say that the device can't be used now, whatever the candidate."""
 LARGEST_RUN_OF_FAULTS = 3
-"""One runner fault may be the candidate's doing; so many in a row are not."""
+"""One runner fault may be the candidate's doing; so many in a row are not: the device is quarantined."""
+
+CLOCK_SLACK_S = 1.0
+"""Times that lie further ahead than any rule puts them were written before the clock was set back."""
 
 Verdict = Literal["store", "superseded", "already-stored", "never-granted"]
 
@@ -49,16 +53,41 @@ def holds_lease(token: int, newest_token: int, job_is_leased: bool) -> bool:
     return job_is_leased and token == newest_token
 
 
-def next_step(kind: str, attempts_reported: int) -> Final | RetryAfter:
-    """Decide after an outcome of `kind`, the `attempts_reported`-th that was reported for this job."""
-    if kind in FINAL_KINDS or attempts_reported >= MAXIMUM_ATTEMPTS:
+def next_step(kind: str, attempts_reported: int, is_quarantined: bool = False) -> Final | RetryAfter:
+    """Decide after an outcome of `kind`, the `attempts_reported`-th that was reported for this job.
+
+    Where the fault quarantined the device, the job waits for it: the row of faults says that it isn't to blame.
+    """
+    if kind in FINAL_KINDS:
         return Final()
-    return RetryAfter(RETRY_DELAYS_S[min(attempts_reported, len(RETRY_DELAYS_S)) - 1])
+    if is_quarantined:
+        return RetryAfter(0.0)
+    if attempts_reported >= MAXIMUM_ATTEMPTS:
+        return Final()
+    return RetryAfter(min(FIRST_RETRY_DELAY_S * 2 ** (attempts_reported - 1), LONGEST_RETRY_DELAY_S))
 
 
-def is_grantable(expires_at: datetime | None, now: datetime) -> bool:
-    """Say whether nobody holds a live lease."""
-    return expires_at is None or expires_at <= now
+def faults_in_a_row(kind: str, before: int) -> int:
+    """Count a device's faults without a break after an outcome; a wrong output is our bug and says nothing."""
+    if kind in RETRIED_KINDS:
+        return before + 1
+    return before if kind == "wrong_output" else 0
+
+
+def is_grantable(expires_at: datetime | None, now: datetime, lease_seconds: float) -> bool:
+    """Say whether nobody holds a live lease; an expiry that no lease can have is of a clock that was set back."""
+    return expires_at is None or not 0.0 < (expires_at - now).total_seconds() <= lease_seconds + CLOCK_SLACK_S
+
+
+def latest_start(now: datetime) -> datetime:
+    """Until when a job may have been put off at most; what lies behind is of a clock that was set back."""
+    return now + timedelta(seconds=LONGEST_RETRY_DELAY_S + CLOCK_SLACK_S)
+
+
+def needs_extension(expires_at: datetime | None, now: datetime, lease_seconds: float) -> bool:
+    """Say whether a heartbeat is to be written down: agents send many more than leases need."""
+    left_s = (expires_at - now).total_seconds() if expires_at else 0.0
+    return not lease_seconds * 2 / 3 < left_s <= lease_seconds
 
 
 def expiry(now: datetime, lease_seconds: float) -> datetime:

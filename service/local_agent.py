@@ -14,6 +14,7 @@ from devices.errors import BuildError, RuntimeLibraryError
 from devices.runner.build import build_runner
 from devices.runtime_library import installed_runtime
 from service.agent_news import AgentNews
+from service.agent_token import agent_token_path
 from service.child_process import ChildProcess
 from service.errors import StartRefused
 from service.settings import Settings
@@ -69,7 +70,8 @@ class LocalAgent:
         """Start the agent."""
         folder = agent_folder(self._settings)
         folder.mkdir(parents=True, exist_ok=True)
-        arguments = ["--server", self._url, "--folder", str(folder)]
+        token = str(agent_token_path(self._settings.data_folder))
+        arguments = ["--server", self._url, "--folder", str(folder), "--no-phones", "--token-file", token]
         self._relay = _Relay()
         with self._relay.writing_end as written:
             self._child = ChildProcess("devices.agent", arguments, _environment(), written)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from service.agent_news import AgentNews
+from service.agent_token import AgentToken, keep_agent_token
 from service.bell import Bell
 from service.data_folder import full_disk
 from service.measured_cache import MeasuredCache
@@ -21,6 +22,7 @@ class Parts:
     blobs: Blobs
     bell: Bell
     measured: MeasuredCache
+    agent_token: AgentToken
     agent_news: AgentNews = field(default_factory=AgentNews)
 
     @property
@@ -34,4 +36,5 @@ def open_parts(settings: Settings) -> Parts:
     settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     database = Database(settings.database_url or sqlite_url(settings.database_file))
     upgrade(database)
-    return Parts(settings, database, Blobs(settings.blob_folder), Bell(), MeasuredCache())
+    token = keep_agent_token(settings.data_folder)
+    return Parts(settings, database, Blobs(settings.blob_folder), Bell(), MeasuredCache(), token)

@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=DEFAULT_PORT, ge=0, le=65535)
     lease_seconds: float = Field(default=30.0, ge=0.5, le=3600)
-    heartbeat_seconds: float = Field(default=10.0, ge=0.1, le=1200)
+    heartbeat_seconds: float = Field(default=2.0, ge=0.1, le=1200)
     database_url: str = ""
     body_limit_bytes: int = Field(default=2 * 1024**2, ge=1024)
     result_limit_bytes: int = Field(default=32 * 1024**2, ge=1024)

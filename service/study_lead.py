@@ -1,5 +1,6 @@
 """Lead one study: each step does the next thing that its rows say is to be done."""
 
+import shlex
 import threading
 import time
 
@@ -79,7 +80,8 @@ class StudyLead:
                 device_target(device), self.definition.conditions, self.study_id, since
             )
             if isinstance(found, Refused):
-                return self._fail(studies.CALIBRATING, f"{device.name}: {found.detail}")
+                told = f"`loopfront device log {shlex.quote(device.name)}` shows what ran"
+                return self._fail(studies.CALIBRATING, f"{device.name}: {found.detail}; {told}")
             if isinstance(found, Calibration):
                 self._pin(name, found)
         return self._run_when_calibrated()

@@ -37,8 +37,15 @@ def progress_of(rows: StudyRows) -> ProgressRow:
         seconds_left_high=left.high if left else None,
         last_finished=_last_finished(rows, front),
         columns=columns_of(rows.definition),
-        message=rows.study.detail or _outside_the_constraints(rows, front),
+        message=rows.study.detail or _obstacle(rows) or _outside_the_constraints(rows, front),
     )
+
+
+def _obstacle(rows: StudyRows) -> str:
+    """Say which device an active study waits for: one that someone must free, or that will be free by itself."""
+    if rows.study.state not in studies.ACTIVE:
+        return ""
+    return next((each.obstacle for each in rows.devices if each.obstacle), "")
 
 
 def _outside_the_constraints(rows: StudyRows, front: StudyFront) -> str:

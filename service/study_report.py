@@ -22,6 +22,7 @@ from service.store.jobs import Jobs
 from service.store.rows import TrialMeasurementRow, TrialRow
 from service.study_progress import progress_of
 from service.study_rows import StudyRows, front_of, read_rows
+from service.untrusted_text import visible_log
 
 LOG_LINES = 20
 TIME_CAVEAT = (
@@ -135,7 +136,7 @@ def _log_excerpt(session: Session, rows: StudyRows, trial: TrialRow) -> str:
         return ""
     job_ids = [row.job_id for row in rows.answers[trial.id] if row.job_id]
     logs = [attempt.log for job_id in job_ids for attempt in Jobs(session).attempts(job_id) if attempt.log]
-    return "\n".join(logs[-1].splitlines()[-LOG_LINES:]) if logs else ""
+    return "\n".join(visible_log(logs[-1]).splitlines()[-LOG_LINES:]) if logs else ""
 
 
 def _hypervolume(rows: StudyRows) -> tuple[HypervolumePoint, ...]:

@@ -8,10 +8,11 @@ from sqlalchemy.orm import Session
 
 from operators.architecture import Architecture
 from search.front import constrained_front, knee
+from service.device_state import waiting_words
 from service.store import trials
 from service.store.agents import Devices
 from service.store.database import database_now
-from service.store.jobs import LEASED, Jobs
+from service.store.jobs import LEASED, WAITING, Jobs
 from service.store.measurements import Calibrations, Measurements
 from service.store.rows import (
     CalibrationRow,
@@ -39,12 +40,16 @@ class StudyFront:
 
 @dataclass(frozen=True)
 class BoundDevice:
-    """A target's device and, once there is one, its pinned calibration with the measurement behind it."""
+    """A target's device and, once there is one, its pinned calibration with the measurement behind it.
+
+    `obstacle` says in a line why the device can't be measured now, and what mends that; "" where it can.
+    """
 
     target: str
     device: DeviceRow
     calibration: CalibrationRow | None
     measurement: MeasurementRow | None
+    obstacle: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,14 +95,18 @@ def read_rows(session: Session, name_or_id: str) -> StudyRows:
     answers: dict[str, list[TrialMeasurementRow]] = {row.id: [] for row in rows}
     for answer in Trials(session).study_measurements(study.id):
         answers[answer.trial_id].append(answer)
+    devices = [_bound(session, target, device) for target, device in _targets(session, study.id)]
+    obstacles = {each.target: each.obstacle for each in devices}
     return StudyRows(
         study=study,
         definition=stored_study(study.document),
         trials=rows,
         architectures={row.id: architecture_of(session, row) for row in rows},
         answers=answers,
-        steps={row.id: _step(session, answers[row.id]) for row in rows if row.state == trials.RUNNING},
-        devices=[_bound(session, target, device) for target, device in _targets(session, study.id)],
+        steps={
+            row.id: _step(session, answers[row.id], obstacles) for row in rows if row.state == trials.RUNNING
+        },
+        devices=devices,
         measuring=Jobs(session).measuring_spans(study.id),
         now=database_now(session),
     )
@@ -125,13 +134,15 @@ def _targets(session: Session, study_id: str) -> list[tuple[str, tuple[DeviceRow
 
 def _bound(session: Session, target: str, bound: tuple[DeviceRow, str | None]) -> BoundDevice:
     device, calibration_id = bound
+    obstacle = waiting_words(session, device)
     if calibration_id is None:
-        return BoundDevice(target, device, None, None)
+        return BoundDevice(target, device, None, None, obstacle)
     calibration = Calibrations(session).get(calibration_id)
-    return BoundDevice(target, device, calibration, Measurements(session).get(calibration.measurement_id))
+    measurement = Measurements(session).get(calibration.measurement_id)
+    return BoundDevice(target, device, calibration, measurement, obstacle)
 
 
-def _step(session: Session, answers: Sequence[TrialMeasurementRow]) -> str:
+def _step(session: Session, answers: Sequence[TrialMeasurementRow], obstacles: Mapping[str, str]) -> str:
     """Say what is happening to a running trial, from the state of its jobs."""
     jobs = [
         (each.target, Jobs(session).get(each.job_id)) for each in answers if each.job_id and not each.round
@@ -139,7 +150,10 @@ def _step(session: Session, answers: Sequence[TrialMeasurementRow]) -> str:
     measuring = [target for target, job in jobs if job.state == LEASED]
     if measuring:
         return f"measuring on {', '.join(measuring)}"
-    retried = [job for _, job in jobs if job.state == "waiting" and job.token > 0]
+    kept = [obstacles[target] for target, job in jobs if job.state == WAITING and obstacles.get(target)]
+    if kept:
+        return kept[0]
+    retried = [job for _, job in jobs if job.state == WAITING and job.token > 0]
     if retried:
         return f"waiting to measure again: {retried[0].detail}"
     return "waiting for the device" if jobs else "building"

@@ -7,17 +7,35 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from service.api.dependencies import ServiceParts, require_protocol
-from service.api.schemas import AgentRegistered, AgentRegistration, DeviceKnown, LeaseGranted, LeaseWish
+from service.api.dependencies import PROTOCOL, ServiceParts, require_agent
+from service.api.schemas import (
+    AgentRegistered,
+    AgentRegistration,
+    DeviceKnown,
+    LeaseGranted,
+    LeaseWish,
+    StationsGiven,
+    Stored,
+    VersionOut,
+)
 from service.parts import Parts
 from service.store.agents import Agents, DeviceRegistration, Devices
 from service.store.jobs import Jobs
+from service.store.stations import StationGiven, Stations
+from service.version import VERSION
 
-router = APIRouter(prefix="/agents", tags=["agents"], dependencies=[Depends(require_protocol)])
+router = APIRouter(prefix="/agents", tags=["agents"], dependencies=[Depends(require_agent)])
+AgentId = Annotated[str, Path(max_length=100)]
 
 POLL_S = 0.2
 LOOK_AGAIN_S = 2.0
 """Look at the table this often even if no bell was rung: leases expire and back-offs end silently."""
+
+
+@router.get("/hello")
+def hello() -> VersionOut:
+    """Answer an agent that is welcome: it speaks the protocol and shows the token."""
+    return VersionOut(version=VERSION, protocol=PROTOCOL)
 
 
 @router.post("")
@@ -38,9 +56,24 @@ def register(given: AgentRegistration, parts: ServiceParts) -> AgentRegistered:
     return AgentRegistered(agent_id=agent.id, devices=known)
 
 
+@router.put("/{agent_id}/stations")
+def tell_stations(agent_id: AgentId, given: StationsGiven, parts: ServiceParts) -> Stored:
+    """Say how an agent stands to every device it knows; what it no longer names is forgotten.
+
+    Agents repeat it while they live, also when all their devices rest.
+    """
+    told = [
+        StationGiven(each.name, each.kind, each.identity, each.state, each.words) for each in given.stations
+    ]
+    with parts.database.write() as session:
+        Agents(session).touch(agent_id)
+        Stations(session).replace(agent_id, told)
+    return Stored(stored=True)
+
+
 @router.post("/{agent_id}/lease", response_model=LeaseGranted, responses={204: {"description": "no job"}})
 async def lease(
-    agent_id: Annotated[str, Path(max_length=100)], wish: LeaseWish, request: Request, parts: ServiceParts
+    agent_id: AgentId, wish: LeaseWish, request: Request, parts: ServiceParts
 ) -> LeaseGranted | Response:
     """Wait up to `wait_s` for a job of one of these idle devices."""
     deadline = time.monotonic() + wish.wait_s

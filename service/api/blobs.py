@@ -1,13 +1,13 @@
 """Blobs: graphs by their digest."""
 
 import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
-from service.api.dependencies import ServiceParts
+from service.api.dependencies import ServiceParts, require_agent
 from service.errors import BlobDamaged
 
-router = APIRouter(prefix="/blobs", tags=["blobs"])
+router = APIRouter(prefix="/blobs", tags=["blobs"], dependencies=[Depends(require_agent)])
 log = structlog.get_logger()
 
 

@@ -1,13 +1,17 @@
 """What endpoints ask FastAPI for."""
 
+import re
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
-from service.errors import ProtocolMismatch
+from devices.service_link import PROTOCOL_VERSION
+from service.errors import NotAuthorised, ProtocolMismatch
 from service.parts import Parts
+from service.version import VERSION
 
-PROTOCOL = "1"
+PROTOCOL = PROTOCOL_VERSION
+_VERSION_FORM = re.compile(r"[0-9A-Za-z.+!-]{1,40}")
 
 
 def parts_of(request: Request) -> Parts:
@@ -17,14 +21,35 @@ def parts_of(request: Request) -> Parts:
     return parts
 
 
-def require_protocol(loopfront_protocol: Annotated[str, Header()] = "") -> None:
-    """Refuse an agent that speaks another protocol, with the command that mends it."""
+ServiceParts = Annotated[Parts, Depends(parts_of)]
+
+
+def require_agent(
+    parts: ServiceParts,
+    loopfront_protocol: Annotated[str, Header()] = "",
+    loopfront_version: Annotated[str, Header()] = "",
+    authorization: Annotated[str, Header()] = "",
+) -> None:
+    """Let only an agent pass that speaks this protocol and shows this service's token."""
     if loopfront_protocol != PROTOCOL:
-        raise ProtocolMismatch(
-            f"this service speaks agent protocol {PROTOCOL}, the request says {loopfront_protocol or 'none'!r}",
-            field="Loopfront-Protocol",
-            hint="install the service's version on the agent's host: pip install --upgrade loopfront",
+        raise _mismatch(loopfront_protocol[:20], loopfront_version)
+    if not parts.agent_token.is_shown_by(authorization):
+        raise NotAuthorised(
+            "the agent's token is wrong" if authorization else "the agent shows no token",
+            field="Authorization",
+            hint="`loopfront token agent` on the service's machine prints the command with the right one",
         )
 
 
-ServiceParts = Annotated[Parts, Depends(parts_of)]
+def _mismatch(spoken: str, version: str) -> ProtocolMismatch:
+    """Tell the one who is behind what to install."""
+    is_newer = spoken.isdecimal() and int(spoken) > int(PROTOCOL)
+    known = version if _VERSION_FORM.fullmatch(version) else ""
+    wanted = f"'loopfront=={known}'" if known and known != VERSION else "--upgrade loopfront"
+    return ProtocolMismatch(
+        f"this service (loopfront {VERSION}) speaks agent protocol {PROTOCOL}, the agent {spoken or 'none'}",
+        field="Loopfront-Protocol",
+        hint=f"upgrade the service: pip install {wanted} on its machine, then start it again"
+        if is_newer
+        else f"on the agent's machine: pip install 'loopfront=={VERSION}', then start the agent again",
+    )

@@ -11,14 +11,16 @@ from reports.encoding import measurement_to_dict
 from service.api.dependencies import ServiceParts
 from service.api.schemas import MeasurementOut, MeasurementWish
 from service.device_limits import refuse_threads
+from service.device_state import DOCTOR, waiting_words
 from service.errors import BadInput
 from service.known_layouts import NamedArchitecture, Scale, from_document, named, require_windows_within
 from service.measurement_report import measurement_report
 from service.parts import Parts
 from service.store.agents import Devices
 from service.store.jobs import LEASED, Jobs
-from service.store.requests import CANCELLED, RUNNING, WAITING, MeasurementRequests
+from service.store.requests import CANCELLED, OPEN, RUNNING, WAITING, MeasurementRequests
 from service.store.rows import DeviceRow, MeasurementRequestRow
+from service.store.stations import Stations
 from service.store.trials import Candidates
 from service.study_file import Target
 from service.study_lead import find_device
@@ -93,6 +95,9 @@ def _wished(wish: MeasurementWish) -> NamedArchitecture:
 def _device(session: Session, name: str) -> DeviceRow:
     device = find_device(session, Target(name, name, ()))
     if device is None:
+        station = Stations(session).unopened_named(name)
+        if station is not None:
+            raise BadInput(f"{name} can't be opened: {station.words}", field="device", hint=DOCTOR)
         names = [row.name for row in Devices(session).all()]
         known = f"known are {', '.join(names)}"
         none = "none is registered yet: wait a moment, or start the service without --no-agent"
@@ -116,6 +121,9 @@ def _shown(session: Session, parts: Parts, row: MeasurementRequestRow) -> Measur
 
 
 def _step(session: Session, row: MeasurementRequestRow) -> str:
+    obstacle = waiting_words(session, Devices(session).get(row.device_id))
+    if obstacle and row.state in OPEN:
+        return obstacle
     if row.state == WAITING:
         return "calibrating the device with the sentinel" if row.calibration_id is None else "building"
     if row.job_id is None or row.state != RUNNING:

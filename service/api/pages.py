@@ -6,11 +6,19 @@ from fastapi import APIRouter, Path
 from fastapi.responses import HTMLResponse
 from sqlalchemy.orm import Session
 
-from reports.pages import render_index, render_study_page, render_trial_page
-from reports.rows import DeviceSummaryRow, PageUrls, StudySummaryRow, TrialDetail
+from reports.pages import (
+    render_attempts_page,
+    render_devices,
+    render_index,
+    render_study_page,
+    render_trial_page,
+)
+from reports.rows import PageUrls, StudySummaryRow, TrialDetail
+from service.api.attempts import device_attempts, trial_attempts
 from service.api.dependencies import ServiceParts
-from service.api.devices import list_devices
-from service.api.schemas import DeviceOut
+from service.api.devices import list_devices, list_unregistered
+from service.attempt_rows import attempt_row
+from service.device_rows import device_rows
 from service.errors import NotFound
 from service.store.rows import StudyRow
 from service.store.studies import Studies
@@ -27,8 +35,15 @@ def index(parts: ServiceParts) -> HTMLResponse:
     """Show every study and every device."""
     with parts.database.read() as session:
         studies = tuple(_study_line(session, row) for row in Studies(session).all())
-    devices = tuple(_device_line(each) for each in list_devices(parts))
+    devices = device_rows(list_devices(parts), list_unregistered(parts))
     return HTMLResponse(render_index(studies, devices, PageUrls(page="/"), parts.trouble))
+
+
+@router.get("/devices")
+def devices_page(parts: ServiceParts) -> HTMLResponse:
+    """Show every device that an agent knows: whether it can be measured, and what to type where not."""
+    rows = device_rows(list_devices(parts), list_unregistered(parts))
+    return HTMLResponse(render_devices(rows, PageUrls(page="/devices"), parts.trouble))
 
 
 @router.get("/studies/{name}")
@@ -48,8 +63,16 @@ def trial_page(name: StudyKey, number: int, parts: ServiceParts) -> HTMLResponse
         raise NotFound(
             f"the study {name!r} has no trial {number}", field="number", hint="its page lists them"
         )
-    detail = report.details.get(number)
-    return HTMLResponse(render_trial_page(report, number, detail or TrialDetail(), _urls(report.name)))
+    attempts = [attempt_row(each) for each in trial_attempts(name, number, parts)]
+    detail = report.details.get(number, TrialDetail())
+    return HTMLResponse(render_trial_page(report, number, detail, _urls(report.name), attempts))
+
+
+@router.get("/devices/{name}/attempts")
+def attempts_page(name: StudyKey, parts: ServiceParts) -> HTMLResponse:
+    """Show the newest attempts at measuring on a device, with their logs."""
+    attempts = [attempt_row(each) for each in device_attempts(name, parts)]
+    return HTMLResponse(render_attempts_page(name, attempts, PageUrls(page="")))
 
 
 def _urls(name: str) -> PageUrls:
@@ -72,9 +95,3 @@ def _study_line(session: Session, row: StudyRow) -> StudySummaryRow:
         href=f"/studies/{row.name}",
         seconds=progress.elapsed_seconds,
     )
-
-
-def _device_line(device: DeviceOut) -> DeviceSummaryRow:
-    facts = {name: str(device.facts[name]) for name in ("processor", "cores") if device.facts.get(name)}
-    state = "online" if device.online else "away"
-    return DeviceSummaryRow(name=device.name, state=state, kind=device.kind, agent=device.agent, facts=facts)

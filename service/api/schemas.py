@@ -1,16 +1,18 @@
 """The shapes of requests and answers at the REST border."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from devices.plan import Profile
+from service.device_result import require_bounded_facts
 from service.workloads import Contexts
 
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@:-]*$")]
 Identity = Annotated[str, Field(min_length=1, max_length=200)]
 ShortText = Annotated[str, Field(max_length=4000)]
+Facts = Annotated[dict[str, Any], Field(max_length=256), AfterValidator(require_bounded_facts)]
 Layout = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z]+$")]
 
 
@@ -33,7 +35,7 @@ class DeviceRegistration(Given):
     name: Name
     kind: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
     labels: dict[str, str] = Field(default_factory=dict, max_length=64)
-    facts: dict[str, Any] = Field(default_factory=dict, max_length=256)
+    facts: Facts = Field(default_factory=dict)
 
 
 class AgentRegistration(Given):
@@ -59,6 +61,49 @@ class AgentRegistered(Answer):
 
     agent_id: str
     devices: list[DeviceKnown]
+
+
+StationState = Literal["ready", "resting", "unopened", "key_changed"]
+
+
+class StationGiven(Given):
+    """How an agent stands to one of its devices; whatever it says is shown, so it is kept short."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    kind: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
+    identity: Identity | None = None
+    state: StationState
+    words: Annotated[str, Field(max_length=1000)] = ""
+
+
+class StationsGiven(Given):
+    """Every device that an agent knows."""
+
+    stations: list[StationGiven] = Field(max_length=1000)
+
+
+class ExaminationGiven(Given):
+    """What examining a device on its lab host came to."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    identity: Identity | None = None
+    passed: bool
+    words: Annotated[str, Field(max_length=1000)] = ""
+
+
+class ExaminationsGiven(Given):
+    """All that was examined on a lab host."""
+
+    agent_identity: Identity
+    examinations: list[ExaminationGiven] = Field(max_length=1000)
+
+
+class ExaminationNoted(Answer):
+    """The registered device that an examination was of, and whether it ended its quarantine."""
+
+    name: str
+    device: str | None
+    is_lifted: bool
 
 
 class LeaseWish(Given):
@@ -112,13 +157,26 @@ class Stored(Answer):
 
 
 class AttemptOut(Answer):
-    """One grant of a job's lease and how it ended."""
+    """One grant of a job's lease, and how it ended with the log of what ran.
 
+    `ended_by` is "result", "released" or "expired", and "" while it lasts; `outcome` is a result's kind. A result that
+    came when the job had been granted anew doesn't count: `late_outcome` is its kind. `target` is a trial's.
+    """
+
+    id: str
+    job_id: str
     token: int
+    purpose: str
+    study: str
+    target: str
+    round: int
+    device: str
+    agent: str
     granted_at: datetime
     ended_at: datetime | None
     ended_by: str
     outcome: str
+    late_outcome: str
     reason: str
     log: str
 
@@ -135,7 +193,11 @@ class JobLog(Answer):
 
 
 class DeviceOut(Answer):
-    """A device and when its agent was heard of."""
+    """A device, whether it may be measured now, and what mends it where not.
+
+    `state` is one of idle, measuring, resting, paused, quarantined, away, unopened; `reason` and `hint` say why and
+    what to type. `log_job_id` names the job whose log belongs to a quarantine.
+    """
 
     id: str
     name: str
@@ -145,6 +207,38 @@ class DeviceOut(Answer):
     agent: str
     last_seen_at: datetime
     online: bool
+    state: str
+    reason: str
+    hint: str
+    last_measured_at: datetime | None
+    examined_at: datetime | None
+    examination: str
+    log_job_id: str | None
+
+
+class StationOut(Answer):
+    """A device that an agent knows and that never was registered, because it can't be opened."""
+
+    name: str
+    kind: str
+    agent: str
+    state: str
+    reason: str
+    hint: str
+
+
+class PauseGiven(Given):
+    """Why a device is not to be measured for a while."""
+
+    reason: Annotated[str, Field(max_length=200)] = ""
+
+
+class LabelsGiven(Given):
+    """Labels to set over those of the agent; null takes one away."""
+
+    labels: dict[
+        Annotated[str, Field(min_length=1, max_length=100)], Annotated[str, Field(max_length=200)] | None
+    ] = Field(max_length=64)
 
 
 class StudyOut(Answer):

@@ -13,6 +13,7 @@ from reports.html import render_report
 from service.api.dependencies import ServiceParts
 from service.api.schemas import CandidatesGiven, CandidatesQueued, RepeatsGiven, StudyOut, StudyValid
 from service.device_limits import refuse_threads
+from service.device_state import DOCTOR
 from service.errors import BadInput, Conflict
 from service.known_layouts import NamedArchitecture, at_budget, document_at_budget, require_windows_within
 from service.parts import Parts
@@ -20,6 +21,7 @@ from service.store import studies, trials
 from service.store.agents import Devices
 from service.store.jobs import Jobs
 from service.store.rows import StudyRow
+from service.store.stations import Stations
 from service.store.studies import Studies, StudyDraft
 from service.study_file import LOCAL, StudyDefinition, read_study, stored_study
 from service.study_lead import add_known, find_device, resume
@@ -181,6 +183,10 @@ def require_devices(session: Session, definition: StudyDefinition) -> None:
             refuse_threads(device, definition.workload.threads)
         if device is not None or target.device == LOCAL:
             continue
+        station = Stations(session).unopened_named(target.device or "")
+        if station is not None:
+            trouble = f"{station.name} can't be opened: {station.words}"
+            raise BadInput(trouble, field=f"targets.{target.name}.device", hint=DOCTOR)
         names = [row.name for row in Devices(session).all()]
         wanted = repr(target.device) if target.device else dict(target.labels)
         raise BadInput(

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from service.commands.agent_tokens import own_service, store_and_run_again, token_file, token_of
 from service.commands.listing import listing
+from service.commands.options import DataFolderOption
 from service.errors import BadInput
+from service.settings import load_settings
 
 if TYPE_CHECKING:
     from devices.agent_config import HostEntry
-    from devices.station import Station
+    from devices.agent_token import AgentToken
+    from devices.doctor import Diagnosis
 
 app = typer.Typer(
-    invoke_without_command=True, help="Measure on this machine and on those it reaches over SSH."
+    invoke_without_command=True, help="Measure on this machine, on those it reaches over SSH, and on phones."
 )
 
 KEY_NAMES = ("id_ed25519", "id_ecdsa", "id_rsa")
@@ -32,10 +36,27 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", help="The machines to reach. [default: ~/.config/loopfront/agent.toml]"),
 ]
+NoPhonesOption = Annotated[
+    bool,
+    typer.Option("--no-phones", help="Leave the phones alone that adb shows. [or: LOOPFRONT_AGENT_PHONES=0]"),
+]
+
+FromDirOption = Annotated[
+    Path | None,
+    typer.Option("--from-dir", help="Fetch nothing: take it from this folder, which `agent fetch` filled."),
+]
+TokenFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        help="The file that holds the agent token; else LOOPFRONT_AGENT_TOKEN, that of a service of this machine and "
+        "user, or ~/.config/loopfront/token.",
+    ),
+]
 
 
 @app.callback()
-def run(
+def run(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     context: typer.Context,
     server: Annotated[
         str | None, typer.Option("--server", help="Address of the service, such as http://127.0.0.1:8765.")
@@ -43,8 +64,22 @@ def run(
     name: Annotated[str, typer.Option("--name", help="Name of this machine. [default: its host name]")] = "",
     folder: FolderOption = None,
     config: ConfigOption = None,
+    no_phones: NoPhonesOption = False,
+    from_dir: FromDirOption = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            help="What `loopfront token agent` printed on the service's machine; it is kept in "
+            "~/.config/loopfront/token, so that once is enough.",
+        ),
+    ] = None,
+    token_path: TokenFileOption = None,
+    data_folder: DataFolderOption = None,
 ) -> None:
-    """Register this machine and every one of agent.toml, and measure until Ctrl-C."""
+    """Register this machine every one of agent.toml and every phone that adb shows, and measure until Ctrl-C."""
+    if token is not None:
+        store_and_run_again(token)
     if context.invoked_subcommand is not None:
         return
     if server is None:
@@ -55,11 +90,16 @@ def run(
     path = config or _usual_config()
     if config is not None or path.exists():
         arguments += ["--config", str(path)]
+    arguments += ["--no-phones"] if no_phones else []
+    if from_dir is not None:
+        arguments += ["--from-dir", str(from_dir)]
+    if (found := token_file(token_path, server, data_folder)) is not None:
+        arguments += ["--token-file", str(found)]
     raise typer.Exit(main(arguments))
 
 
 @app.command("add-ssh")
-def add_ssh(
+def add_ssh(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     address: Annotated[str, typer.Argument(help="user@host, or user@host:port.")],
     name: Annotated[str | None, typer.Option("--name", help="Its name. [default: the host]")] = None,
     key: Annotated[
@@ -71,10 +111,12 @@ def add_ssh(
     ] = None,
     folder: FolderOption = None,
     config: ConfigOption = None,
+    from_dir: FromDirOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Pin the host key without asking.")] = False,
 ) -> None:
     """Show a host's key, pin it, check that everything needed is there, and add it to agent.toml."""
     from devices.agent_config import HostEntry, add_entry, read_agent_config  # noqa: PLC0415
+    from devices.doctor import examine  # noqa: PLC0415
     from devices.errors import DeviceError  # noqa: PLC0415
     from devices.readiness import Thresholds  # noqa: PLC0415
     from devices.ssh import SshHost, offered_host_key  # noqa: PLC0415
@@ -82,6 +124,7 @@ def add_ssh(
 
     user, host, port = _parted(address)
     path = config or _usual_config()
+    _hush()
     try:
         known = read_agent_config(path) if path.exists() else ()
         if any(entry.name == (name or host) for entry in known):
@@ -95,7 +138,7 @@ def add_ssh(
         if not yes and not typer.confirm("Is it this machine's?"):
             raise BadInput("not added", field=address, hint="nothing was written")
         entry = HostEntry(name or host, SshHost(host, user, key or _usual_key(), shown, port), device_folder)
-        trouble = _report([ssh_station(entry, folder or _usual_folder(), Thresholds())])
+        trouble = _report([examine(ssh_station(entry, folder or _usual_folder(), Thresholds()))])
         if not trouble:
             add_entry(path, entry)
     except DeviceError as error:
@@ -106,32 +149,141 @@ def add_ssh(
 
 
 @app.command()
-def doctor(folder: FolderOption = None, config: ConfigOption = None) -> None:
-    """Reach this machine and every one of agent.toml, run the runner there, and say what is wrong."""
-    from devices.agent_config import read_agent_config  # noqa: PLC0415
+def doctor(
+    server: Annotated[
+        str | None,
+        typer.Option(
+            "--server",
+            help="The service to tell what was found. [default: the one that the agent here talks to]",
+        ),
+    ] = None,
+    folder: FolderOption = None,
+    config: ConfigOption = None,
+    token_path: TokenFileOption = None,
+    no_phones: NoPhonesOption = False,
+    from_dir: FromDirOption = None,
+    data_folder: DataFolderOption = None,
+) -> None:
+    """Reach this machine, every one of agent.toml and every phone, run the runner there, and say what is wrong.
+
+    A device that passes leaves its quarantine.
+    """
+    from devices.agent import remembered_server  # noqa: PLC0415
+    from devices.agent_config import OwnEntry, read_agent_config, read_own_entry  # noqa: PLC0415
+    from devices.doctor import examine  # noqa: PLC0415
     from devices.errors import DeviceError  # noqa: PLC0415
     from devices.readiness import Thresholds  # noqa: PLC0415
     from devices.station import local_station, ssh_station  # noqa: PLC0415
 
-    path, place = config or _usual_config(), folder or _usual_folder()
+    running = own_service(data_folder)
+    path, place = config or _usual_config(), folder or _usual_folder(running is not None, data_folder)
+    is_there = config is not None or path.exists()
+    _hush()
     try:
-        entries: tuple[HostEntry, ...] = (
-            read_agent_config(path) if config is not None or path.exists() else ()
-        )
+        own = read_own_entry(path) if is_there else OwnEntry()
+        entries: tuple[HostEntry, ...] = read_agent_config(path) if is_there else ()
     except DeviceError as error:
         raise BadInput(str(error)) from None
-    stations = [local_station("this machine", place, Thresholds(), {})]
-    stations += [ssh_station(entry, place, Thresholds()) for entry in entries]
-    if _report(stations):
+    stations = [local_station("this machine", place, Thresholds(), own.labels)]
+    stations += [ssh_station(entry, place, Thresholds(), from_dir) for entry in entries]
+    found = [examine(station) for station in stations]
+    if not no_phones:
+        found += _phones(path if is_there else None, place, from_dir)
+    _report(found)
+    told = server or remembered_server(place) or (running.url if running else "")
+    if told:
+        _tell(told, token_of(token_path, told, data_folder), place, found, is_asked=server is not None)
+    if any(each.trouble for each in found):
         raise typer.Exit(1)
 
 
-def _report(stations: "list[Station]") -> bool:
-    """Examine devices and print what was found; tell whether any can't be measured."""
-    from devices.doctor import examine  # noqa: PLC0415
+def _tell(
+    server: str, token: "AgentToken | None", place: Path, found: "list[Diagnosis]", is_asked: bool
+) -> None:
+    """Tell the service what was found; that it can't be told is an error only where it was asked for."""
+    from devices.doctor import examination_of  # noqa: PLC0415
+    from devices.errors import DeviceError  # noqa: PLC0415
+    from devices.identity import machine_identity  # noqa: PLC0415
+    from devices.service_link import ServiceLink  # noqa: PLC0415
 
+    try:
+        with ServiceLink(server, token) as link:
+            noted = link.tell_examinations(machine_identity(place), [examination_of(each) for each in found])
+    except DeviceError as error:
+        if is_asked:
+            raise BadInput(
+                str(error), field="--server", hint="the devices were examined all the same"
+            ) from None
+        typer.echo(f"{server} was not told: {error}", err=True)
+        return
+    for each in noted:
+        if each.is_lifted:
+            typer.echo(f"{each.device} leaves its quarantine")
+    known = ", ".join(each.device for each in noted if each.device) or "none of these devices"
+    typer.echo(f"told {server}, which knows {known}")
+
+
+def _phones(config: Path | None, folder: Path, from_dir: Path | None) -> "list[Diagnosis]":
+    """Examine the phones; where there is no adb, say so in a line: nothing else suffers from it."""
+    from devices.agent import phone_server  # noqa: PLC0415
+    from devices.agent_config import read_phone_entries  # noqa: PLC0415
+    from devices.doctor import examine_phones  # noqa: PLC0415
+    from devices.errors import ConnectionFault, DeviceError  # noqa: PLC0415
+    from devices.readiness import Thresholds  # noqa: PLC0415
+
+    try:
+        server = phone_server()
+        entries = read_phone_entries(config) if config else ()
+        return examine_phones(server, entries, folder, Thresholds(), from_dir) if server else []
+    except ConnectionFault as fault:
+        typer.echo(f"phones: {fault}")
+        return []
+    except DeviceError as error:
+        raise BadInput(str(error)) from None
+
+
+@app.command()
+def fetch(
+    to: Annotated[Path, typer.Option("--to", help="The folder to fill, such as one on a memory stick.")],
+    platform: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--platform", help="linux-x86_64, linux-aarch64 (Android too) or macos-arm64. [default: all]"
+        ),
+    ] = None,
+) -> None:
+    """Fetch all that agents lay onto devices, for a lab without a network; bring the folder there for --from-dir."""
+    from devices.errors import DeviceError  # noqa: PLC0415
+    from devices.platforms import PLATFORMS  # noqa: PLC0415
+    from devices.supplies.store import fetch_all  # noqa: PLC0415
+
+    known = [each.name for each in PLATFORMS.values()]
+    for name in platform or ():
+        if name not in known:
+            raise BadInput(f"{name!r} is unknown", field="--platform", hint=f"use {', '.join(known)}")
+    _show_progress()
+    try:
+        written = fetch_all(to, platform or known)
+    except DeviceError as error:
+        raise BadInput(str(error), field="--to") from None
+    size_mb = sum(path.stat().st_size for path in written) / 1e6
+    typer.echo(f"{len(written)} files, {size_mb:.0f} MB, are in {to}")
+
+
+def _show_progress() -> None:
+    """Print what is downloaded and pushed, which may take minutes."""
+    for name in ("devices.supplies", "devices.provision"):
+        logging.getLogger(name).setLevel(logging.INFO)
+        logging.getLogger(name).addHandler(logging.StreamHandler())
+
+
+def _hush() -> None:
+    _show_progress()
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # what goes wrong is told in the table
-    found = [examine(station) for station in stations]
+
+
+def _report(found: "list[Diagnosis]") -> bool:
+    """Print what was found; tell whether any device can't be measured."""
     table = listing("device", "kind", "state", "")
     for each in found:
         state = "can't be measured" if each.trouble else "must wait" if each.obstacles else "ready"
@@ -158,8 +310,12 @@ def _usual_key() -> Path:
     return found
 
 
-def _usual_folder() -> Path:
-    return Path.home() / ".local" / "share" / "loopfront-agent"
+def _usual_folder(has_service: bool = False, data_folder: Path | None = None) -> Path:
+    """Where agents keep their files; the agent of a service that runs here has its folder in the service's."""
+    usual = Path.home() / ".local" / "share" / "loopfront-agent"
+    if has_service and not usual.exists():
+        return load_settings(data_folder=data_folder).data_folder / "agent"
+    return usual
 
 
 def _usual_config() -> Path:

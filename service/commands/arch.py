@@ -11,6 +11,7 @@ from rich.console import Console
 
 from service.api.schemas import MeasurementOut, MeasurementWish
 from service.client import Client
+from service.commands.attempts import print_attempts
 from service.commands.options import DataFolderOption, JsonOption, UrlOption, service_url
 from service.errors import BadInput, ServiceError
 
@@ -168,6 +169,19 @@ def measure(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     Console().print(measurement_table(measurement_from_dict(done.report)))
 
 
+@app.command("log")
+def log(
+    measurement: Annotated[str, typer.Argument(help="The id that `arch measure` gave.")],
+    url: UrlOption = None,
+    data_folder: DataFolderOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show every attempt of one `arch measure`, its device's calibration included, with the log of what ran."""
+    with Client(service_url(url, data_folder)) as client:
+        attempts = client.measurement_attempts(measurement)
+    print_attempts(attempts, json, f"{measurement}: nothing was measured for it yet", first_number=1)
+
+
 def _source(
     name: str, asked: tuple[int | None, int | None, float | None], url: str | None, data_folder: Path | None
 ) -> "NamedArchitecture":
@@ -242,7 +256,7 @@ def _wait(client: Client, measurement: MeasurementOut, quiet: bool) -> Measureme
     if measurement.report is None:
         raise ServiceError(
             f"{measurement.layout} couldn't be measured on {measurement.device}: {measurement.detail}",
-            hint="mend that and measure it again",
+            hint=f"`loopfront arch log {measurement.id}` shows what ran; mend it and measure again",
         )
     return measurement
 

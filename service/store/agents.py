@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from service import leases
 from service.errors import NotFound
 from service.store.database import database_now
 from service.store.identifiers import new_id
@@ -93,21 +95,88 @@ class Devices:
         return self.session.scalar(query.limit(1))
 
     def with_labels(self, labels: Mapping[str, str]) -> DeviceRow | None:
-        """Find the first device, by name, that carries all of `labels`."""
-        carries = (row for row in self.all() if labels.items() <= row.labels.items())
-        return next(carries, None)
+        """Find the first device, by name, that carries all of `labels`; one that may be measured goes before."""
+        carries = [row for row in self.all() if labels.items() <= row.labels.items()]
+        usable = (row for row in carries if row.paused_at is None and row.quarantined_at is None)
+        return next(usable, carries[0] if carries else None)
+
+    def named(self, name: str) -> DeviceRow:
+        """Read the device of a name or id."""
+        row = self.by_name(name)
+        if row is None:
+            known = ", ".join(each.name for each in self.all()[:20])
+            raise NotFound(
+                f"there is no device {name!r}",
+                field="device",
+                hint=f"known are {known}" if known else "none is registered",
+            )
+        return row
+
+    def with_identity(self, identity: str) -> DeviceRow | None:
+        """Find the device of an identity."""
+        return self.session.scalar(select(DeviceRow).where(DeviceRow.identity == identity))
+
+    def locked(self, device_id: str) -> DeviceRow:
+        """Read one device, and keep others from changing it until the transaction ends.
+
+        Who locks a device and its jobs locks the device first: two that begin at different ends would wait for ever.
+        """
+        query = select(DeviceRow).where(DeviceRow.id == device_id).with_for_update()
+        return self.session.scalars(query.execution_options(populate_existing=True)).one()
+
+    def pause(self, device_id: str, reason: str) -> None:
+        """Give out no more jobs for a device; pausing again changes only the reason."""
+        row = self.locked(device_id)
+        row.paused_at = row.paused_at or database_now(self.session)
+        row.pause_reason = reason
+
+    def resume(self, device_id: str) -> None:
+        """Let a paused device be measured again."""
+        row = self.locked(device_id)
+        row.paused_at, row.pause_reason = None, ""
+
+    def change_labels(self, device_id: str, changes: Mapping[str, str | None]) -> None:
+        """Set labels over those of the agent; None takes one away."""
+        row = self.locked(device_id)
+        row.label_changes = {**row.label_changes, **changes}
+        row.labels = _merged(row.agent_labels, row.label_changes)
+
+    def count_outcome(self, device_id: str, kind: str, reason: str, job_id: str) -> bool:
+        """Note what became of a job on a device; quarantine it after too many faults and say so."""
+        row = self.locked(device_id)
+        row.fault_run = leases.faults_in_a_row(kind, row.fault_run)
+        if row.fault_run >= leases.LARGEST_RUN_OF_FAULTS:
+            self.quarantine(row, f"{row.fault_run} faults in a row, the last: {kind}: {reason}", job_id)
+            return True
+        return False
+
+    def quarantine(self, row: DeviceRow, reason: str, job_id: str | None = None) -> None:
+        """Give out no more jobs for a device until an examination has passed."""
+        row.quarantined_at = row.quarantined_at or database_now(self.session)
+        row.quarantine_reason, row.quarantine_job_id = reason, job_id
+
+    def note_examination(self, row: DeviceRow, has_passed: bool, words: str) -> bool:
+        """Note what an examination found; one that passed ends a quarantine. Tell whether it did."""
+        row.examined_at = database_now(self.session)
+        row.examination = "passed" if has_passed else f"failed: {words}"
+        was_quarantined = row.quarantined_at is not None
+        if has_passed:
+            row.quarantined_at, row.quarantine_reason, row.quarantine_job_id = None, "", None
+            row.fault_run = 0
+        return has_passed and was_quarantined
 
     def register(self, agent_id: str, given: DeviceRegistration) -> DeviceRow:
         """Create or refresh a device; a name that another device holds gets a number."""
         now = database_now(self.session)
         row = self.session.scalar(select(DeviceRow).where(DeviceRow.identity == given.identity))
         if row is None:
-            row = DeviceRow(id=new_id("device"), identity=given.identity, created_at=now)
+            row = _new_device(given.identity, now)
             row.name = self._free_name(given.name)
             self.session.add(row)
         row.agent_id = agent_id
         row.kind = given.kind
-        row.labels = dict(given.labels)
+        row.agent_labels = dict(given.labels)
+        row.labels = _merged(row.agent_labels, row.label_changes)
         row.facts = dict(given.facts)
         row.last_seen_at = now
         self.session.flush()
@@ -118,3 +187,20 @@ class Devices:
         while self.by_name(name) is not None:
             name, number = f"{wanted}-{number}", number + 1
         return name
+
+
+def _new_device(identity: str, now: datetime) -> DeviceRow:
+    return DeviceRow(
+        id=new_id("device"),
+        identity=identity,
+        created_at=now,
+        label_changes={},
+        pause_reason="",
+        fault_run=0,
+        quarantine_reason="",
+        examination="",
+    )
+
+
+def _merged(labels: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in {**labels, **changes}.items() if value is not None}

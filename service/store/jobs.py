@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from service import leases
 from service.errors import NotFound, ResultRefused
+from service.store.agents import Devices
 from service.store.database import database_now
 from service.store.identifiers import new_id
 from service.store.job_waiters import IS_ABANDONED
@@ -17,6 +18,8 @@ from service.store.measurements import Measurements
 from service.store.rows import AttemptRow, DeviceRow, EvidenceRow, JobRow, MeasurementRow
 
 WAITING, LEASED, DONE, CANCELLED = "waiting", "leased", "done", "cancelled"
+PAUSED = "paused"
+"""How an attempt ended whose device a user paused."""
 
 _REFUSALS = {
     "superseded": "the job was granted again under a newer token",
@@ -111,7 +114,7 @@ class Jobs:
         """Grant the next job of one of these idle devices under a new token, or nothing."""
         now = database_now(self.session)
         for device_id in device_ids:
-            job = self._next_job(agent_id, device_id, now)
+            job = self._next_job(agent_id, device_id, now, lease_seconds)
             if job is not None:
                 self._grant(job, agent_id, now, lease_seconds)
                 return job
@@ -120,10 +123,16 @@ class Jobs:
     def heartbeat(self, job_id: str, token: int, lease_seconds: float) -> datetime:
         """Extend the lease; ResultRefused when a newer token was granted or the job has ended."""
         job = self._locked(job_id)
-        if not leases.holds_lease(token, job.token, job.state == LEASED):
-            raise ResultRefused("this lease is over", field="token", hint="stop this measurement")
+        self._require_lease(job, token)
         job.lease_expires_at = leases.expiry(database_now(self.session), lease_seconds)
         return job.lease_expires_at
+
+    def lease_without_extension(self, job_id: str, token: int, lease_seconds: float) -> datetime | None:
+        """Say when a lease ends that lives long enough without being written; refuses as `heartbeat` does."""
+        job = self.get(job_id)
+        self._require_lease(job, token)
+        is_short = leases.needs_extension(job.lease_expires_at, database_now(self.session), lease_seconds)
+        return None if is_short else job.lease_expires_at
 
     def release(self, job_id: str, token: int, reason: str) -> None:
         """Give a job back unmeasured; a lease that is over already is left as it is."""
@@ -133,6 +142,23 @@ class Jobs:
         self._end_attempt(job_id, token, "released", "", reason, "")
         self._back_to_waiting(job, database_now(self.session))
         self.cancel_abandoned()
+
+    def take_back(self, device_id: str, ended_by: str, reason: str) -> None:
+        """End what is being measured on a device without counting it as an attempt that failed.
+
+        Its agent hears of it with the next heartbeat; a result that was finished before then still counts.
+        """
+        Devices(self.session).locked(device_id)
+        leased = select(JobRow).where(JobRow.device_id == device_id, JobRow.state == LEASED)
+        for job in self.session.scalars(leased.with_for_update()):
+            self._end_attempt(job.id, job.token, ended_by, "", reason, "")
+            self._back_to_waiting(job, database_now(self.session))
+        self.cancel_abandoned()
+
+    def under_lease(self, device_id: str) -> JobRow | None:
+        """Find the job that is being measured on a device."""
+        query = select(JobRow).where(JobRow.device_id == device_id, JobRow.state == LEASED)
+        return self.session.scalar(query.limit(1))
 
     def end_leases_of(self, agent_id: str) -> None:
         """Let the leases of an agent that started anew end now: nobody is measuring under them."""
@@ -144,6 +170,7 @@ class Jobs:
 
     def report(self, job_id: str, token: int, outcome: Mapping[str, Any]) -> MeasurementRow | None:
         """Store a result if the rules allow; ResultRefused otherwise (the caller keeps the evidence)."""
+        Devices(self.session).locked(self.get(job_id).device_id)
         job = self._locked(job_id)
         attempt = self._attempt(job_id, token)
         has_result = attempt is not None and attempt.ended_by == "result"
@@ -179,23 +206,29 @@ class Jobs:
             job.state = CANCELLED
             job.finished_at = database_now(self.session)
 
-    def _next_job(self, agent_id: str, device_id: str, now: datetime) -> JobRow | None:
+    def _next_job(self, agent_id: str, device_id: str, now: datetime, lease_seconds: float) -> JobRow | None:
         # Locking the device first makes "one lease at a time" hold on PostgreSQL too, whoever asks.
-        owned = select(DeviceRow).where(DeviceRow.id == device_id, DeviceRow.agent_id == agent_id)
+        owned = select(DeviceRow).where(
+            DeviceRow.id == device_id,
+            DeviceRow.agent_id == agent_id,
+            DeviceRow.paused_at.is_(None),
+            DeviceRow.quarantined_at.is_(None),
+        )
         if self.session.scalar(owned.with_for_update(skip_locked=True)) is None:
             return None
         leased = select(JobRow).where(JobRow.device_id == device_id, JobRow.state == LEASED)
         for job in self.session.scalars(leased):
-            if not leases.is_grantable(job.lease_expires_at, now):
+            if not leases.is_grantable(job.lease_expires_at, now, lease_seconds):
                 return None
             self._expire(job, now)
         self.cancel_abandoned()
         return self._first_waiting(device_id, now)
 
     def _first_waiting(self, device_id: str, now: datetime) -> JobRow | None:
+        is_due = or_(JobRow.not_before <= now, JobRow.not_before > leases.latest_start(now))
         query = (
             select(JobRow)
-            .where(JobRow.device_id == device_id, JobRow.state == WAITING, JobRow.not_before <= now)
+            .where(JobRow.device_id == device_id, JobRow.state == WAITING, is_due)
             .order_by(JobRow.priority.desc(), JobRow.created_at, JobRow.id)
             .limit(1)
             .with_for_update(skip_locked=True)
@@ -234,7 +267,8 @@ class Jobs:
         kind = str(outcome["kind"])
         reason, log = str(outcome.get("reason", "")), str(outcome.get("log", ""))
         self._end_attempt(job.id, token, "result", kind, reason, log)
-        step = leases.next_step(kind, self._count_attempts(job.id, "result"))
+        is_quarantined = Devices(self.session).count_outcome(job.device_id, kind, reason, job.id)
+        step = leases.next_step(kind, self._count_attempts(job.id, "result"), is_quarantined)
         if isinstance(step, leases.RetryAfter):
             job.detail = reason
             self._back_to_waiting(job, database_now(self.session) + timedelta(seconds=step.delay_s))
@@ -250,6 +284,18 @@ class Jobs:
         job.detail = detail
         job.lease_expires_at = None
         job.finished_at = database_now(self.session)
+
+    def _require_lease(self, job: JobRow, token: int) -> None:
+        if leases.holds_lease(token, job.token, job.state == LEASED):
+            return
+        attempt = self._attempt(job.id, token)
+        is_paused = attempt is not None and attempt.ended_by == PAUSED
+        raise ResultRefused(
+            attempt.reason if attempt is not None and is_paused else "this lease is over",
+            field="token",
+            hint="stop this measurement",
+            code=PAUSED if is_paused else "",
+        )
 
     def _back_to_waiting(self, job: JobRow, not_before: datetime) -> None:
         job.state = WAITING
@@ -277,7 +323,8 @@ class Jobs:
         return self.session.scalar(query) or 0
 
     def _locked(self, job_id: str) -> JobRow:
-        row = self.session.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())
+        query = select(JobRow).where(JobRow.id == job_id).with_for_update()
+        row = self.session.scalar(query.execution_options(populate_existing=True))
         if row is None:
             raise NotFound(
                 f"there is no job {job_id!r}", field="job_id", hint="a trial names the jobs it waits for"

@@ -1,9 +1,10 @@
 """Finished measurements and calibrations, found again by their cache key."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from service.errors import NotFound
@@ -34,6 +35,11 @@ class Measurements:
     def with_key(self, cache_key: str) -> MeasurementRow | None:
         """Find the measurement that answers `cache_key`."""
         return self.session.scalar(select(MeasurementRow).where(MeasurementRow.cache_key == cache_key))
+
+    def newest_on(self, device_id: str) -> datetime | None:
+        """Say when a device was measured last."""
+        query = select(func.max(MeasurementRow.created_at)).where(MeasurementRow.device_id == device_id)
+        return self.session.scalar(query)
 
     def add(self, job: JobRow, kind: str, outcome: Mapping[str, Any]) -> MeasurementRow:
         """Store a job's final outcome; it answers its cache key unless that is taken or bypassed."""

@@ -63,7 +63,10 @@ class AgentRow(Row):
 
 
 class DeviceRow(Row):
-    """A device that an agent can reach."""
+    """A device that an agent can reach, and whether it may be measured.
+
+    `labels` are those of its agent with the changes that users made; a change to null takes a label away.
+    """
 
     __tablename__ = "devices"
 
@@ -73,9 +76,33 @@ class DeviceRow(Row):
     agent_id: Mapped[str] = mapped_column(ForeignKey("agents.id"))
     kind: Mapped[str]
     labels: Mapped[Json]
+    agent_labels: Mapped[Json]
+    label_changes: Mapped[Json]
     facts: Mapped[Json]
     created_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
+    paused_at: Mapped[datetime | None]
+    pause_reason: Mapped[str] = mapped_column(Text)
+    fault_run: Mapped[int]
+    quarantined_at: Mapped[datetime | None]
+    quarantine_reason: Mapped[str] = mapped_column(Text)
+    quarantine_job_id: Mapped[str | None]
+    examined_at: Mapped[datetime | None]
+    examination: Mapped[str] = mapped_column(Text)
+
+
+class StationRow(Row):
+    """A device as its agent stands to it: ready, resting by its owner's rules, or not to be opened and why."""
+
+    __tablename__ = "stations"
+
+    agent_id: Mapped[str] = mapped_column(ForeignKey("agents.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    identity: Mapped[str | None]
+    state: Mapped[str]
+    words: Mapped[str] = mapped_column(Text)
+    told_at: Mapped[datetime]
 
 
 class StudyRow(Row):

@@ -3,9 +3,11 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from service.errors import ResultRefused
 from service.migrations.upgrade import upgrade
@@ -14,6 +16,7 @@ from service.store.database import Database
 from service.store.jobs import JobDraft, Jobs
 from service.store.measurements import Measurements
 from service.store.requests import MeasurementRequests
+from service.store.rows import JobRow
 from service.store.studies import ACTIVE, Studies, StudyDraft
 from service.store.trials import Candidates, TrialDraft, Trials
 
@@ -268,6 +271,153 @@ def test_a_wrong_output_is_stored_but_never_answers_a_later_question(database: D
     with database.read() as session:
         assert Jobs(session).get(job).outcome == "wrong_output"
         assert Measurements(session).with_key("key") is None
+
+
+FAULT = {"kind": "throttled", "reason": "simulated heat", "log": "hot"}
+
+
+def set_clock_back(database: Database) -> None:
+    """Move every stored time an hour ahead: that is what a clock which was set back by one looks like."""
+    an_hour = timedelta(hours=1)
+    with database.write() as session:
+        for job in session.scalars(select(JobRow)):
+            job.not_before += an_hour
+            if job.lease_expires_at is not None:
+                job.lease_expires_at += an_hour
+
+
+def make_due(database: Database, job_id: str) -> None:
+    with database.write() as session:
+        Jobs(session).get(job_id).not_before -= timedelta(minutes=10)
+
+
+def fail_three_times(database: Database, agent: str, device: str, job: str) -> None:
+    for _ in range(3):
+        make_due(database, job)
+        token = leased(database, agent, device)
+        assert token is not None
+        report(database, job, token, FAULT)
+
+
+def test_a_paused_device_gets_no_job_and_what_was_under_way_is_taken_back_without_counting(
+    database: Database,
+) -> None:
+    agent, device = an_agent_with_device(database)
+    job = a_job(database, device)
+    for token in range(1, 5):  # more often than a job may fail
+        assert leased(database, agent, device) == token
+        with database.write() as session:
+            Devices(session).pause(device, "lunch")
+            Jobs(session).take_back(device, "paused", "the device was paused: lunch")
+        assert leased(database, agent, device) is None
+        with pytest.raises(ResultRefused, match="paused: lunch") as refusal, database.read() as session:
+            Jobs(session).lease_without_extension(job, token, 30)
+        assert refusal.value.code == "paused"
+        with database.write() as session:
+            Devices(session).resume(device)
+    assert leased(database, agent, device) == 5
+    report(database, job, 5, FAULT)
+    with database.read() as session:
+        assert Jobs(session).get(job).state == "waiting", "the first attempt that counts"
+
+
+def test_a_result_that_was_finished_when_its_device_was_paused_counts(database: Database) -> None:
+    agent, device = an_agent_with_device(database)
+    job = a_job(database, device)
+    leased(database, agent, device)
+    with database.write() as session:
+        Jobs(session).take_back(device, "paused", "the device was paused")
+    report(database, job, 1, SIMULATED)
+    assert state_of(database, job) == "done"
+
+
+def test_three_faults_in_a_row_quarantine_a_device_and_its_job_waits_for_the_examination(
+    database: Database,
+) -> None:
+    agent, device = an_agent_with_device(database)
+    job = a_job(database, device)
+    fail_three_times(database, agent, device, job)
+    assert state_of(database, job) == "waiting", "so many in a row are not the candidate's doing"
+    assert leased(database, agent, device) is None
+    with database.write() as session:
+        row = Devices(session).get(device)
+        assert "3 faults in a row, the last: throttled: simulated heat" in row.quarantine_reason
+        assert row.quarantine_job_id == job
+        assert not Devices(session).note_examination(row, False, "it is on fire")
+    assert leased(database, agent, device) is None
+    with database.write() as session:
+        assert Devices(session).note_examination(Devices(session).get(device), True, "")
+    assert leased(database, agent, device) == 4
+    report(database, job, 4, FAULT)
+    assert state_of(database, job) == "done", "the device was well, so it is the job"
+
+
+def test_a_measurement_in_between_breaks_the_row_and_a_wrong_output_does_not(database: Database) -> None:
+    agent, device = an_agent_with_device(database)
+    wrong = {"kind": "wrong_output", "reason": "simulated", "log": ""}
+    for number, outcome in enumerate([FAULT, FAULT, SIMULATED, FAULT, wrong, FAULT, wrong]):
+        job = a_job(database, device, f"key-{number}", priority=number)
+        token = leased(database, agent, device)
+        assert token == 1
+        report(database, job, token, dict(outcome))
+    with database.read() as session:
+        row = Devices(session).get(device)
+        assert (row.fault_run, row.quarantined_at) == (2, None)
+
+
+def test_a_clock_that_is_set_back_keeps_no_job_waiting_and_no_lease_alive(database: Database) -> None:
+    agent, device = an_agent_with_device(database)
+    a_job(database, device)
+    set_clock_back(database)
+    assert leased(database, agent, device) == 1
+    set_clock_back(database)
+    with database.read() as session:
+        job = Jobs(session).under_lease(device)
+        assert job is not None
+        assert Jobs(session).lease_without_extension(job.id, 1, 30) is None, "a heartbeat writes it anew"
+    assert leased(database, agent, device) == 2, "nobody who measures asks: its agent was started anew"
+
+
+def test_two_agents_that_reach_one_device_take_it_in_turns(database: Database) -> None:
+    first, device = an_agent_with_device(database)
+    a_job(database, device, "one")
+    a_job(database, device, "two")
+    assert leased(database, first, device) == 1
+    with database.write() as session:
+        second = Agents(session).register("agent-2", "other").id
+        given = DeviceRegistration("device-1", "laptop", "ssh", {}, {})
+        assert Devices(session).register(second, given).id == device
+    assert leased(database, second, device) is None, "the first is measuring"
+    with database.read() as session:
+        job = Jobs(session).under_lease(device)
+    assert job is not None
+    report(database, job.id, 1, SIMULATED)
+    assert leased(database, first, device) is None, "it is the other's now"
+    assert leased(database, second, device) == 1
+
+
+def test_labels_that_a_user_set_stay_over_those_that_the_agent_gives(database: Database) -> None:
+    agent, device = an_agent_with_device(database)
+    with database.write() as session:
+        Devices(session).change_labels(device, {"room": "lab", "old": None})
+        given = DeviceRegistration(
+            "device-1", "laptop", "local", {"room": "attic", "old": "yes", "os": "l"}, {}
+        )
+        Devices(session).register(agent, given)
+        assert Devices(session).get(device).labels == {"room": "lab", "os": "l"}
+
+
+def test_a_target_by_labels_prefers_a_device_that_may_be_measured(database: Database) -> None:
+    agent, device = an_agent_with_device(database)
+    with database.write() as session:
+        other = Devices(session).register(agent, DeviceRegistration("d2", "zeta", "ssh", {}, {})).id
+        for each in (device, other):
+            Devices(session).change_labels(each, {"room": "lab"})
+        assert Devices(session).with_labels({"room": "lab"}).name == "laptop"
+        Devices(session).pause(device, "")
+        assert Devices(session).with_labels({"room": "lab"}).name == "zeta"
+        Devices(session).pause(other, "")
+        assert Devices(session).with_labels({"room": "lab"}).name == "laptop"
 
 
 def test_threads_that_race_for_jobs_never_share_one(database: Database) -> None:

@@ -8,7 +8,7 @@ import pytest
 from devices.errors import SupplyError
 from devices.supplies.downloading import fetch
 from devices.supplies.pins import Archive, Member
-from devices.supplies.store import Supplies
+from devices.supplies.store import Supplies, fetch_all
 from devices.supplies.unpacking import unpack
 
 BUSYBOX = Archive(
@@ -32,15 +32,18 @@ def shared_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "loopfront-tests"
 
 
+def shared_stick() -> Path:
+    """A folder as `loopfront agent fetch` fills it."""
+    return shared_folder() / "stick"
+
+
 def shared_supplies(platform: str = "linux-aarch64") -> Supplies:
     """The real supplies for a platform, fetched before they are asked for; the test is skipped where that fails."""
-    supplies = Supplies(shared_folder() / "supplies")
     try:
-        supplies.library(platform)
-        supplies.glibc(platform.removeprefix("linux-"))
+        fetch_all(shared_stick(), [platform])
     except SupplyError as error:
         pytest.skip(f"the supplies can't be reached: {error}")
-    return supplies
+    return Supplies(shared_folder() / "supplies", from_dir=shared_stick())
 
 
 def busybox(folder: Path) -> Path:

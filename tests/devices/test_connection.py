@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from devices.adb import AdbConnection
 from devices.connection import Connection, Ending, Limits
 from devices.errors import ConnectionFault
 from devices.local import LocalConnection
 from devices.remote_shell import NOT_STARTED, with_file
 from devices.ssh import SshConnection
+from tests.devices.adbd import a_phone, a_private_server
+from tests.devices.shells import tools_of
 from tests.devices.sshd import a_running_sshd
 
 PLENTY = Limits(deadline_s=20.0, silence_s=20.0)
@@ -29,9 +32,27 @@ def ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshConnection]:
         connection.close()
 
 
-@pytest.fixture(params=["local", "ssh"])
+@pytest.fixture(scope="module")
+def adb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdbConnection]:
+    folder = tmp_path_factory.mktemp("adb")
+    with a_private_server(folder / "server") as server, a_phone(folder / "phone", server) as phone:
+        yield AdbConnection(phone.serial, server)
+
+
+@pytest.fixture(scope="module")
+def adb_with_mksh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdbConnection]:
+    """A phone whose shell is Android's own."""
+    folder = tmp_path_factory.mktemp("adb-mksh")
+    with a_private_server(folder / "server") as server, a_phone(folder / "phone", server) as phone:
+        tools_of("mksh and toybox", folder / "phone" / "bin")
+        yield AdbConnection(phone.serial, server)
+
+
+@pytest.fixture(params=["local", "ssh", "adb", "adb_with_mksh"])
 def connection(request: pytest.FixtureRequest) -> Connection:
-    made: Connection = LocalConnection() if request.param == "local" else request.getfixturevalue("ssh")
+    made: Connection = (
+        LocalConnection() if request.param == "local" else request.getfixturevalue(request.param)
+    )
     return made
 
 
@@ -89,7 +110,7 @@ def test_a_lot_of_output_on_both_streams_does_not_block(connection: Connection) 
     [
         (Limits(deadline_s=3.0, silence_s=20.0), "while :; do echo beat; sleep 0.1; done", Ending.DEADLINE),
         (Limits(deadline_s=20.0, silence_s=3.0), "echo once; sleep 30", Ending.SILENCE),
-        (PLENTY, "yes", Ending.FLOODED),
+        (PLENTY, 'yes "$(seq 2000)"', Ending.FLOODED),
     ],
 )
 def test_a_command_is_killed_at_its_limits_with_all_it_started(

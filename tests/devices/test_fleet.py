@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devices.agent_config import HostEntry, read_agent_config
+from devices.agent_config import HostEntry, PhoneEntry, read_agent_config, read_phone_entries
 from devices.errors import ConfigUnusable
 from devices.ssh import offered_host_key
 from tests.devices.sshd import Sshd, a_running_sshd
@@ -123,7 +123,7 @@ def test_two_ways_to_one_machine_take_turns(server: Sshd, tmp_path: Path) -> Non
     ("changes", "words"),
     [
         ({"host_key": "SHA256:abc"}, r"ssh\[0\]\.host_key = 'SHA256:abc': write its kind and fingerprint"),
-        ({"colour": "red"}, r"ssh\[0\]\.colour: unknown key; known are name, host"),
+        ({"colour": "red"}, r"ssh\[0\]\.colour: unknown key; known are .*name, host"),
         ({"folder": "~/loopfront"}, r"ssh\[0\]\.folder = '~/loopfront': write the whole path"),
         ({"name": ""}, r"ssh\[0\]\.name = '': give every host a name of its own"),
     ],
@@ -141,3 +141,32 @@ def test_an_agent_toml_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "agent.toml").write_text("[[ssh")
     with pytest.raises(ConfigUnusable, match=r"agent\.toml is no TOML"):
         read_agent_config(tmp_path / "agent.toml")
+
+
+def test_phones_may_be_named_in_agent_toml(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text(
+        '[[phone]]\nserial = "R5CT10ABCDE"\nname = "red"\nlabels = {owner = "lab"}\n[[phone]]\nserial = "B"\n'
+    )
+    assert read_phone_entries(path) == (
+        PhoneEntry("R5CT10ABCDE", "red", None, {"owner": "lab"}),
+        PhoneEntry("B"),
+    )
+    assert read_agent_config(path) == ()
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ('serial = ""', r"phone\[0\]\.serial = '': give every phone one table"),
+        ('serial = "A"\n[[phone]]\nserial = "A"', r"phone\[0\]\.serial = 'A': give every phone one table"),
+        ('serial = "A"\nname = ""', r"phone\[0\]\.name = '': give every device a name of its own"),
+        ('serial = "A"\nfolder = "sdcard"', r"phone\[0\]\.folder = 'sdcard': write the whole path"),
+        ('name = "A"', r"phone\[0\].*serial"),
+        ('serial = "A"\ncolour = "red"', r"phone\[0\]\.colour: unknown key; known are serial, name"),
+    ],
+)
+def test_a_mistake_in_a_phones_table_is_named(tmp_path: Path, table: str, words: str) -> None:
+    (tmp_path / "agent.toml").write_text(f"[[phone]]\n{table}\n")
+    with pytest.raises(ConfigUnusable, match=words):
+        read_phone_entries(tmp_path / "agent.toml")

@@ -22,6 +22,7 @@ def conditions(**changes: Any) -> Conditions:
         ({"temperature_c": 71.0}, "it is 71 °C, above 70 °C"),
         ({"busy_cores": 3.8}, "other programs keep 3.8 of 4 cores busy"),
         ({"battery_percent": 24, "is_discharging": True}, "the battery is at 24 %, below 25 %"),
+        ({"thermal_status": 1}, "the phone throttles: its thermal status is light"),
         ({"available_bytes": 1_000_000}, "1 MB of memory are free, 2 MB are needed"),
     ],
 )

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from devices.errors import BlobDamaged, LeaseSuperseded, ServiceAway, ServiceRefused
+from devices.errors import BlobDamaged, LeaseSuperseded, ProtocolMismatch, ServiceAway, ServiceRefused
 from devices.service_link import DeviceRegistration, Receipt, ServiceLink
 from tests.devices.tiny_service import TinyService
 
@@ -51,14 +51,14 @@ def test_a_service_in_trouble_is_away(status: int) -> None:
 def test_another_protocol_version_is_refused_with_the_command_that_mends_it() -> None:
     with TinyService() as service, ServiceLink(service.url) as link:
         service.refusal = (426, {"title": "Upgrade", "hint": "type: pip install --upgrade loopfront"})
-        with pytest.raises(ServiceRefused, match="pip install --upgrade loopfront"):
+        with pytest.raises(ProtocolMismatch, match="pip install --upgrade loopfront"):
             link.register("laptop", "machine", [DEVICE])
 
 
 def test_an_answer_of_another_shape_is_refused_in_words() -> None:
     with TinyService() as service, ServiceLink(service.url) as link:
         service.refusal = (200, {"job": 1})
-        with pytest.raises(ServiceRefused, match="not of protocol 1"):
+        with pytest.raises(ServiceRefused, match="not of protocol 2"):
             link.lease("agent-1", ["id"], 0.1)
 
 

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from devices.service_link import PROTOCOL_VERSION
+
 
 class TinyService(AbstractContextManager["TinyService"]):
     """One queue of jobs. It can go away and come back at the same address, its memory kept."""
@@ -20,6 +22,10 @@ class TinyService(AbstractContextManager["TinyService"]):
         self.results: dict[str, dict[str, Any]] = {}
         self.releases: list[dict[str, Any]] = []
         self.heartbeats = 0
+        self.stations: list[dict[str, Any]] = []
+        self.paused: set[str] = set()
+        self.token = ""
+        self.protocol = PROTOCOL_VERSION
         self.superseded: set[str] = set()
         self.refusal: tuple[int, dict[str, Any]] | None = None
         self._changed = threading.Condition()
@@ -75,6 +81,9 @@ class TinyService(AbstractContextManager["TinyService"]):
                 return 200, {"agent_id": "agent-1", "devices": known}
             case ["agents", "agent-1", "lease"]:
                 return self._lease(body)
+            case ["agents", "agent-1", "stations"]:
+                self.stations = body["stations"]
+                return 200, {"stored": True}
             case ["jobs", job_id, action]:
                 return self._job(job_id, action, body)
         return 404, {"title": "not found"}
@@ -82,6 +91,8 @@ class TinyService(AbstractContextManager["TinyService"]):
     def _job(self, job_id: str, action: str, body: dict[str, Any]) -> tuple[int, Any]:
         if action == "heartbeat":
             self.heartbeats += 1
+            if job_id in self.paused:
+                return 409, {"title": "over", "code": "paused", "detail": "the device was paused: lunch"}
             if job_id in self.superseded:
                 return 409, {"title": "superseded", "code": "superseded"}
         if action == "result":
@@ -115,17 +126,34 @@ class _Handler(BaseHTTPRequestHandler):
     memory: TinyService
     protocol_version = "HTTP/1.1"
 
+    def do_PUT(self) -> None:
+        self.do_POST()
+
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
-        if self.headers.get("Loopfront-Protocol") != "1":
+        if self.headers.get("Loopfront-Protocol") != PROTOCOL_VERSION:
             self._send(
-                426, {"title": "Upgrade", "detail": "protocol 1 is spoken here", "hint": "pip install -U"}
+                426,
+                {"title": "Upgrade", "detail": "another protocol is spoken here", "hint": "pip install -U"},
             )
+            return
+        if not self._is_welcome():
+            self._send(401, {"title": "Token", "detail": "the agent's token is wrong", "hint": "ask"})
             return
         status, answer = self.memory.answer(self.path.removeprefix("/api/v1/").split("/"), body)
         self._send(status, answer)
 
+    def _is_welcome(self) -> bool:
+        wanted = self.memory.token
+        return not wanted or self.headers.get("Authorization") == f"Bearer {wanted}"
+
     def do_GET(self) -> None:
+        if self.path == "/api/v1/agents/hello":
+            if self._is_welcome():
+                self._send(200, {"protocol": self.memory.protocol})
+            else:
+                self._send(401, {"title": "Token", "detail": "the agent's token is wrong", "hint": "ask"})
+            return
         blob = self.memory.blobs.get(self.path.rpartition("/")[2])
         if blob is None:
             self._send(404, {"title": "no such blob"})
@@ -137,6 +165,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_bytes(self, status: int, content: bytes) -> None:
         self.send_response(status)
+        self.send_header("Loopfront-Protocol", self.memory.protocol)
+        self.send_header("Loopfront-Version", "9.9.9")
         if status != 204:
             self.send_header("Content-Length", str(len(content)))
         self.send_header("Connection", "close")

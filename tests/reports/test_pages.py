@@ -12,8 +12,15 @@ from typing import Any
 import pytest
 
 from reports.page_templates import SCRIPTS
-from reports.pages import STATIC_FOLDER, render_index, render_study_page, render_trial_page
+from reports.pages import (
+    STATIC_FOLDER,
+    render_attempts_page,
+    render_index,
+    render_study_page,
+    render_trial_page,
+)
 from reports.rows import (
+    AttemptRow,
     CurrentRow,
     DeviceSummaryRow,
     PageUrls,
@@ -119,6 +126,42 @@ def test_the_index_lists_studies_and_devices_as_text() -> None:
 def test_a_trial_that_the_report_lacks_is_refused() -> None:
     with pytest.raises(KeyError):
         render_trial_page(a_report(2), 99, TrialDetail(), URLS)
+
+
+def an_attempt(**changes: Any) -> AttemptRow:
+    attempt = AttemptRow(
+        "2026-11-23T18:09:01+00:00", 4.0, "trial of pocket", "desk", "lab", "measured", False
+    )
+    return replace(attempt, **changes)
+
+
+def test_attempts_are_shown_as_text_and_only_the_last_failures_log_is_unfolded() -> None:
+    hostile = {"reason": HOSTILE, "log": f"</pre>{HOSTILE}", "device": HOSTILE, "agent": HOSTILE}
+    attempts = [an_attempt(ending="device_lost", is_failure=True, **hostile) for _ in range(2)]
+    for page in (
+        render_trial_page(a_report(2), 1, TrialDetail(), URLS, attempts),
+        render_attempts_page(HOSTILE, attempts, URLS),
+    ):
+        assert "<script>window" not in page
+        assert page.count("<details>") == 1
+        assert page.count("<details open>") == 1
+    measured = render_trial_page(a_report(2), 1, TrialDetail(), URLS, [*attempts, an_attempt()])
+    assert "<details open>" not in measured
+    assert "None yet." in render_trial_page(a_report(2), 1, TrialDetail(), URLS)
+
+
+def test_the_end_of_a_long_log_is_seen_first(chromium: Any) -> None:
+    lines = "\n".join(f"line {number}" for number in range(500))
+    attempt = an_attempt(ending="runner_fault", is_failure=True, log=lines)
+    page = chromium.new_page()
+    with served(LiveStudy(a_report(2))) as address:
+        page.goto(address)
+        page.set_content(render_attempts_page("desk", [attempt], replace(URLS, static=f"{address}/static")))
+        box = page.locator(".log").bounding_box()
+        text = page.locator(".log pre").bounding_box()
+    page.close()
+    assert text["height"] > 5 * box["height"]
+    assert abs((text["y"] + text["height"]) - (box["y"] + box["height"])) < 2
 
 
 def test_a_trial_page_draws_every_raw_sample(chromium: Any) -> None:

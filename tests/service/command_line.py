@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from serving import TOKENS
+
+from service.agent_token import read_agent_token
 from service.data_folder import find_running
 
 COMMAND = [sys.executable, "-m", "service.cli"]
@@ -34,6 +37,7 @@ def up(folder: Path, port: int = 0, *options: str) -> Iterator["subprocess.Popen
             assert process.poll() is None, (folder.parent / "up.log").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.05)
+        TOKENS[running.url] = read_agent_token(folder)
         yield process
     finally:
         process.kill()

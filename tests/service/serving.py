@@ -19,6 +19,8 @@ from devices.outcome import (
     ProcessSamples,
     outcome_to_dict,
 )
+from devices.service_link import PROTOCOL_VERSION
+from service.agent_token import read_agent_token
 from service.app import create_app
 from service.client import Client
 from service.parts import Parts, open_parts
@@ -26,7 +28,14 @@ from service.search_loop import SearchLoop
 from service.settings import Settings
 from service.up import bind
 
-PROTOCOL = {"Loopfront-Protocol": "1"}
+PROTOCOL = {"Loopfront-Protocol": PROTOCOL_VERSION}
+
+TOKENS: dict[str, str] = {}
+"""The agent token of each service that a test started, by its address."""
+
+
+def agent_headers(url: str) -> dict[str, str]:
+    return {**PROTOCOL, "Authorization": f"Bearer {TOKENS[url]}"}
 
 
 @dataclass(frozen=True)
@@ -55,8 +64,10 @@ def a_service(folder: Path, with_loop: bool = False, **changes: Any) -> Iterator
     thread.start()
     if with_loop:
         loop.start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    TOKENS[url] = read_agent_token(folder)
     try:
-        yield Running(f"http://127.0.0.1:{listener.getsockname()[1]}", parts)
+        yield Running(url, parts)
     finally:
         if with_loop:
             loop.stop()
@@ -72,7 +83,9 @@ class HandDrivenAgent:
     def __init__(
         self, url: str, identity: str = "agent-1", device: str = "simulated-laptop", **facts: Any
     ) -> None:
-        self.http = httpx2.Client(base_url=f"{url}/api/v1", headers=PROTOCOL, trust_env=False, timeout=30)
+        self.http = httpx2.Client(
+            base_url=f"{url}/api/v1", headers=agent_headers(url), trust_env=False, timeout=30
+        )
         registration = {
             "name": "test-host",
             "identity": identity,

@@ -12,6 +12,11 @@ import pytest
 from command_line import COMMAND, loopfront, one_line, port_of, up
 
 from devices.agent_config import read_agent_config
+from devices.supplies.store import Supplies
+from tests.devices.adbd import a_phone, a_private_server
+from tests.devices.emulated_machine import an_emulated_phone
+from tests.devices.shared_supplies import shared_stick
+from tests.devices.simulated_android import tell_of_a_phone
 from tests.devices.sshd import Sshd, a_running_sshd
 
 
@@ -110,3 +115,53 @@ def test_a_machine_that_was_added_is_measured_by_its_name(server: Sshd, tmp_path
             assert agent.wait(timeout=20) == 0
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["state"] == "done"
+
+
+def test_the_doctor_examines_phones_and_tells_how_to_let_it_use_others(tmp_path: Path) -> None:
+    config = tmp_path / "conf" / "agent.toml"
+    config.parent.mkdir()
+    named = f'[[phone]]\nserial = "SIM0001ABCD"\nname = "red"\nfolder = "{tmp_path / "storage"}"\n'
+    config.write_text(f'{named}[[phone]]\nserial = "R5CT10ABCDE"\nname = "blue"\n')
+    with (
+        a_private_server(tmp_path / "adb") as server,
+        a_phone(tmp_path / "phone", server) as phone,
+        a_phone(tmp_path / "shy", server, accepts_new_keys=False) as shy,
+    ):
+        tell_of_a_phone(phone)
+        port = {"ANDROID_ADB_SERVER_PORT": str(server.port), "COLUMNS": "300"}
+        told = loopfront("agent", "doctor", *places(tmp_path), LOOPFRONT_AGENT_PHONES="1", **port)
+        without = loopfront("agent", "doctor", "--no-phones", *places(tmp_path), **port)
+    lines = {line.split()[0]: line for line in told.stdout.splitlines() if line.strip()}
+    assert told.returncode == 1
+    assert "ready" in lines["red"] or "must wait" in lines["red"]
+    assert "accept its dialog 'Allow USB debugging?'" in lines[shy.serial]
+    assert "not connected: plug it in" in lines["blue"]
+    assert (without.returncode, "red" in without.stdout) == (0, False)
+
+
+def test_fetch_names_the_platforms_that_there_are(tmp_path: Path) -> None:
+    done = loopfront("agent", "fetch", "--to", str(tmp_path / "stick"), "--platform", "linux-riscv64")
+    assert done.returncode == 2
+    assert "use linux-x86_64, linux-aarch64, macos-arm64" in one_line(done.stderr)
+    assert not (tmp_path / "stick").exists()
+
+
+def test_what_fetch_wrote_is_all_that_a_lab_without_a_network_needs(tmp_path: Path) -> None:
+    """The files are fetched into the tests' cache once; what is sound there stays."""
+    fetched = loopfront("agent", "fetch", "--to", str(shared_stick()), "--platform", "linux-aarch64")
+    if "can't be fetched" in fetched.stderr:
+        pytest.skip(f"the supplies can't be reached: {one_line(fetched.stderr)}")
+    assert "6 files, 26 MB" in fetched.stdout
+    supplies = Supplies(tmp_path / "supplies", from_dir=shared_stick())
+    assert Path(supplies.library("linux-aarch64").path).exists()
+    assert Path(supplies.glibc("aarch64").path).exists()
+
+
+def test_a_phone_is_not_added_while_the_folder_lacks_what_it_needs(tmp_path: Path) -> None:
+    with an_emulated_phone(tmp_path / "phone") as phone:
+        empty = ("--from-dir", str(tmp_path / "empty"))
+        done = loopfront(*add(phone, tmp_path, "--yes", *empty), COLUMNS="500", timeout_s=120)
+    assert done.returncode == 2
+    assert "aarch64.whl is missing: wanted is onnxruntime" in done.stdout
+    assert "`loopfront agent fetch --to DIR`" in done.stdout
+    assert not (tmp_path / "conf").exists()

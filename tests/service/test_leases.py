@@ -44,7 +44,28 @@ def test_what_the_candidate_or_we_did_is_final_at_once(kind: str) -> None:
 @pytest.mark.parametrize("kind", sorted(leases.RETRIED_KINDS))
 def test_what_the_device_did_is_retried_with_growing_delays_three_times_in_all(kind: str) -> None:
     steps = [leases.next_step(kind, attempts) for attempts in (1, 2, 3)]
-    assert steps == [leases.RetryAfter(5.0), leases.RetryAfter(30.0), leases.Final()]
+    assert steps == [leases.RetryAfter(5.0), leases.RetryAfter(10.0), leases.Final()]
+
+
+@pytest.mark.parametrize("kind", sorted(leases.RETRIED_KINDS))
+def test_a_job_whose_fault_quarantined_the_device_waits_for_it_however_often_it_was_tried(kind: str) -> None:
+    assert leases.next_step(kind, 3, is_quarantined=True) == leases.RetryAfter(0.0)
+    assert leases.next_step(kind, 4) == leases.Final()
+
+
+def test_faults_in_a_row_are_those_of_the_device_alone() -> None:
+    run = 0
+    for kind, expected in [
+        ("throttled", 1),
+        ("not_ready", 2),
+        ("wrong_output", 2),
+        ("device_lost", 3),
+        ("out_of_memory", 0),
+        ("runner_fault", 1),
+        ("measured", 0),
+    ]:
+        run = leases.faults_in_a_row(kind, run)
+        assert run == expected, kind
 
 
 def test_every_outcome_that_devices_can_report_has_a_rule() -> None:
@@ -56,8 +77,20 @@ def test_every_outcome_that_devices_can_report_has_a_rule() -> None:
 def test_a_lease_can_be_granted_again_from_its_expiry_on() -> None:
     ends = leases.expiry(NOW, 30)
     assert ends == NOW + timedelta(seconds=30)
-    assert not leases.is_grantable(ends, NOW + timedelta(seconds=29))
-    assert leases.is_grantable(ends, ends)
+    assert not leases.is_grantable(ends, NOW, 30)
+    assert not leases.is_grantable(ends, NOW + timedelta(seconds=29), 30)
+    assert leases.is_grantable(ends, ends, 30)
+
+
+def test_a_clock_that_jumps_neither_keeps_a_lease_for_ever_nor_writes_none_down() -> None:
+    ends = leases.expiry(NOW, 30)
+    an_hour = timedelta(hours=1)
+    assert leases.is_grantable(ends, NOW - an_hour, 30), "it would live for an hour"
+    assert leases.is_grantable(ends, NOW + an_hour, 30)
+    assert leases.needs_extension(ends, NOW - an_hour, 30), "the next heartbeat mends it"
+    assert leases.needs_extension(ends, NOW + an_hour, 30)
+    assert not leases.needs_extension(ends, NOW + timedelta(seconds=5), 30)
+    assert leases.needs_extension(ends, NOW + timedelta(seconds=11), 30)
 
 
 def test_a_study_stops_when_its_device_cannot_be_used_but_not_for_one_fault() -> None:

@@ -126,6 +126,13 @@ def test_logits_after_prompt_and_decode_equal_those_of_onnxruntime_in_python(
     assert rows == [pytest.approx(row, abs=1e-5) for row in expected]
 
 
+def test_the_library_can_be_opened_without_any_model(runner: BuiltRunner, tmp_path: Path) -> None:
+    records = run(runner, library_plan(NONCE, installed_runtime().path, 10.0), tmp_path)
+    assert [record["record"] for record in records] == ["hello", "library", "done"]
+    last = run(runner, library_plan(NONCE, str(tmp_path / "none.so"), 10.0), tmp_path)[-1]
+    assert "none.so: cannot open shared object file" in last["reason"]
+
+
 def test_timing_alternates_who_goes_first_and_counts_its_samples(runner: BuiltRunner, tmp_path: Path) -> None:
     model = placed(tiny_model(), tmp_path)
     records = run(runner, time_plan(NONCE, a_setting(), model, model, 2, 3, False), tmp_path)

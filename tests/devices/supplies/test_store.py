@@ -1,12 +1,16 @@
 """Supplies are fetched once, by digest, from a server or a folder; whatever is damaged is noticed."""
 
+import importlib.util
+import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from devices.errors import SupplyError
+from devices.supplies.pins import Archive, LibraryPin, Pins, PipRequest
 from devices.supplies.store import Supplies, fetch_all
 from tests.devices.supplies.small_archives import (
     LIBRARY,
@@ -15,6 +19,8 @@ from tests.devices.supplies.small_archives import (
     CountingServer,
     SmallSupplies,
     a_server,
+    a_wheel,
+    an_archive,
     sha256,
 )
 
@@ -164,3 +170,53 @@ def test_the_installed_runtime_is_not_fetched(tmp_path: Path) -> None:
         pytest.skip("there is no runtime for this machine")
     library = Supplies(tmp_path / "kept", tmp_path / "no such folder").library(own.name)
     assert library == installed_runtime()
+
+
+def a_wheel_at_an_index(folder: Path, version: str = "1.0") -> Archive:
+    """A real wheel for aarch64 and the index that pip asks for it."""
+    information = f"small-{version}.dist-info"
+    wheel = a_wheel(
+        {
+            "small/lib.so": LIBRARY,
+            f"{information}/METADATA": f"Metadata-Version: 2.1\nName: small\nVersion: {version}\n".encode(),
+            f"{information}/WHEEL": b"Wheel-Version: 1.0\nTag: cp311-cp311-manylinux_2_28_aarch64\n",
+            f"{information}/RECORD": b"",
+        }
+    )
+    file = f"small-{version}-cp311-cp311-manylinux_2_28_aarch64.whl"
+    (folder / "simple" / "small").mkdir(parents=True)
+    (folder / "simple" / "small" / file).write_bytes(wheel)
+    (folder / "simple" / "small" / "index.html").write_text(f'<a href="{file}">{file}</a>')
+    asked = PipRequest(f"small=={version}", "manylinux_2_28_aarch64", "311")
+    return replace(an_archive(file, wheel, {"small/lib.so": LIBRARY}, AWAY), pip=asked)
+
+
+@pytest.fixture
+def index(server: CountingServer, monkeypatch: pytest.MonkeyPatch) -> CountingServer:
+    """The user's pip is told of an index of his own."""
+    if importlib.util.find_spec("pip") is None:
+        pytest.skip("pip is not installed")
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", f"{server.address}/simple")
+    return server
+
+
+def test_a_wheel_comes_from_the_index_that_the_users_pip_is_told_of(
+    small: SmallSupplies, index: CountingServer, tmp_path: Path
+) -> None:
+    archive = a_wheel_at_an_index(small.folder)
+    pins = Pins((LibraryPin("linux-aarch64", "1.0", archive),), ())
+    library = Supplies(tmp_path / "kept", pins=pins).library("linux-aarch64")
+    assert Path(library.path).read_bytes() == LIBRARY
+    assert index.asked[0] == "/simple/small/"
+
+
+def test_another_wheel_at_that_index_is_refused_by_its_digest(
+    small: SmallSupplies, index: CountingServer, tmp_path: Path
+) -> None:
+    archive = replace(a_wheel_at_an_index(small.folder), sha256="0" * 64)
+    with pytest.raises(SupplyError, match=r"small-1\.0.* can't be fetched: pip: "):
+        Supplies(tmp_path / "kept", pins=Pins((LibraryPin("a", "1.0", archive),), ())).library("a")
+    assert {path.name for path in (tmp_path / "kept").iterdir()} == {"lock"}
