@@ -24,6 +24,7 @@ from devices.outcome import (
     MemoryReading,
     NotReady,
     Outcome,
+    OutOfMemory,
     PhaseSamples,
     ProcessSamples,
     RunnerFault,
@@ -194,17 +195,20 @@ class _Measurement:
 
     def _wait_until_ready(self) -> Readiness:
         thresholds = self._bench.thresholds
-        needed_bytes = 2 * (self._plan.candidate.pool.size_bytes + self._plan.sentinel.pool.size_bytes)
+        threads, sentinel_bytes = self._plan.workload.threads, self._plan.sentinel.memory_bytes
+        needed_bytes = self._plan.candidate.memory_bytes + sentinel_bytes
         readiness = wait_until_ready(
             look=lambda: read_conditions(self._bench.connection),
-            judge=lambda now: obstacles(now, thresholds, self._plan.workload.threads, needed_bytes),
+            judge=lambda now: obstacles(now, thresholds, threads, needed_bytes),
             thresholds=thresholds,
             wait=self._stop.wait,
         )
         self._waited_s += readiness.waited_s
         if not readiness.is_ready:
             reason = f"not ready after {readiness.waited_s:.0f} s: {'; '.join(readiness.obstacles)}"
-            raise _Ended(NotReady(reason, str(readiness.conditions)))
+            # A device that the sentinel alone would find ready is well: it is the candidate that does not fit.
+            is_well = not obstacles(readiness.conditions, thresholds, threads, 2 * sentinel_bytes)
+            raise _Ended((OutOfMemory if is_well else NotReady)(reason, str(readiness.conditions)))
         self._kills_before = readiness.conditions.out_of_memory_kills
         return readiness
 

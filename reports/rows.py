@@ -264,7 +264,7 @@ class DeviceSummaryRow:
 
     `state` is measuring, idle, resting, paused, quarantined, away or unopened; `reason` says why, `hint` what to type
     and `hint_place` where, `commands` what can be typed anyway. `is_registered` is False for one that its agent never
-    could open.
+    could open; `profile_href` leads to its profile, "" where there is none.
     """
 
     name: str
@@ -282,6 +282,7 @@ class DeviceSummaryRow:
     log_href: str = ""
     commands: tuple[str, ...] = ()
     is_registered: bool = True
+    profile_href: str = ""
 
     @property
     def state_words(self) -> str:
