@@ -188,9 +188,11 @@ class AdbConnection:
         self._serial, self._server = serial, server
         self._is_tried = False
 
-    def run(self, command: Sequence[str], limits: Limits, stop: threading.Event) -> CommandResult:
+    def run(
+        self, command: Sequence[str], limits: Limits, stop: threading.Event, standard_input: bytes = b""
+    ) -> CommandResult:
         """Run a command; see `Connection.run`."""
-        return self._run(command, limits, stop, b"")
+        return self._run(command, limits, stop, standard_input)
 
     def push(self, content: bytes, path: str) -> None:
         """Write a file under a temporary name, check its digest there, rename it; see `Connection.push`."""
@@ -215,8 +217,9 @@ class AdbConnection:
     def _run(
         self, command: Sequence[str], limits: Limits, stop: threading.Event, standard_input: bytes
     ) -> CommandResult:
-        mark, watch = secrets.token_hex(8), Watch(limits, stop)
+        mark = secrets.token_hex(8)
         with self._shell(remote_shell.framed(command, mark)) as shell:
+            watch = Watch(limits, stop)  # the limits are the command's, not those of connecting
             shell.send(standard_input)
             ending = shell.drain(watch)
             frame = remote_shell.read_frame(watch.errors, mark)

@@ -42,7 +42,9 @@ class Connection(Protocol):
     nothing here (a phone that dies looks the same): callers look for their own proof in the lines.
     """
 
-    def run(self, command: Sequence[str], limits: Limits, stop: threading.Event) -> CommandResult:
+    def run(
+        self, command: Sequence[str], limits: Limits, stop: threading.Event, standard_input: bytes = b""
+    ) -> CommandResult:
         """Run a command to its end, or kill it and all it started at a limit or when `stop` is set."""
 
     def push(self, content: bytes, path: str) -> None:

@@ -7,6 +7,7 @@ import selectors
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,19 +20,11 @@ from devices.watching import POLL_S, Watch
 class LocalConnection:
     """Run commands as child processes, each in a process group of its own."""
 
-    def run(self, command: Sequence[str], limits: Limits, stop: threading.Event) -> CommandResult:
+    def run(
+        self, command: Sequence[str], limits: Limits, stop: threading.Event, standard_input: bytes = b""
+    ) -> CommandResult:
         """Run a command; see `Connection.run`."""
-        try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise ConnectionFault(f"{command[0]} cannot be started here: {error}") from error
-        with process:
+        with _started(command, standard_input) as process:
             try:
                 watch = Watch(limits, stop)
                 ending = _drain(process, watch)
@@ -73,6 +66,23 @@ class LocalConnection:
             return
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             target.unlink()
+
+
+def _started(command: Sequence[str], standard_input: bytes) -> subprocess.Popen[bytes]:
+    try:
+        # A file, as a command that reads nothing would leave us writing into a full pipe.
+        with tempfile.TemporaryFile() as given:
+            given.write(standard_input)
+            given.seek(0)
+            return subprocess.Popen(
+                command,
+                stdin=given if standard_input else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise ConnectionFault(f"{command[0]} cannot be started here: {error}") from error
 
 
 def _drain(process: subprocess.Popen[bytes], watch: Watch) -> Ending:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from devices import remote_shell
 from devices.bench import Bench
 from devices.calibration import SLOWED_RATIO, slowdown
 from devices.conditions import read_conditions
@@ -313,10 +314,12 @@ class _Measurement:
         self, plan_text: Callable[[str], str], command: Callable[[Sequence[str]], list[str]] = list
     ) -> ProvenRun:
         nonce = secrets.token_hex(8)
-        connection, plan_path = self._bench.connection, self._bench.folder.plan_path
-        connection.push(plan_text(nonce).encode(), plan_path)
+        plan_path = self._bench.folder.plan_path
         limits = Limits(self._plan.protocol.deadline_s + GRACE_S, self._bench.silence_s)
-        result = connection.run(command([*self._bench.runner_command, plan_path]), limits, self._stop)
+        words = remote_shell.with_file(plan_path, command([*self._bench.runner_command, plan_path]))
+        result = self._bench.connection.run(words, limits, self._stop, plan_text(nonce).encode())
+        if result.status in remote_shell.NOT_STARTED:
+            raise ConnectionFault(f"{remote_shell.NOT_STARTED[result.status]}: {result.errors.strip()}")
         was_killed_for_memory = result.status == -9 and self._kernel_killed_for_memory()
         judged = judge_run(result, nonce, was_killed_for_memory)
         if not isinstance(judged, ProvenRun):

@@ -33,6 +33,17 @@ _DIGESTS = """cd -- "$1" 2>/dev/null || exit 0
 shift
 for name; do [ -f "$name" ] && sha256 "./$name"; done"""
 
+# What arrives cut off must show that itself, as a runner's plan does: here only writing it is sure to have worked.
+_WITH_FILE = """mkdir -p -- "${0%/*}" && cat >"$0" || exit 73
+exec "$@" """
+
+NOT_STARTED = {
+    73: "what the command was to read cannot be written",
+    126: "the command cannot be executed",
+    127: "the command is not there",
+}
+"""What a status of `with_file` says instead of the command itself."""
+
 _FIRST_SIGNAL = 128
 
 
@@ -74,6 +85,11 @@ def kill_group(group: int) -> list[str]:
 def push(folder: str, temporary: str, path: str, sha256: str) -> list[str]:
     """Return the command that writes its standard input to `path`, whole or not at all."""
     return ["sh", "-c", _SHA256 + _PUSH, "push", folder, temporary, path, sha256]
+
+
+def with_file(path: str, command: Sequence[str]) -> list[str]:
+    """Return the command that writes its standard input to `path` and becomes `command`, all in one go."""
+    return ["sh", "-c", _WITH_FILE, path, *command]
 
 
 def digests(folder: str, file_names: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ import secrets
 import threading
 from collections.abc import Sequence
 
+from devices import remote_shell
 from devices.connection import Connection, Limits
 from devices.runner_plan import library_plan
 from devices.runner_records import ProvenRun, judge_run
@@ -19,9 +20,10 @@ def trouble_of_the_library(
     """Return in words why the runner can't open the library, or nothing; raises ConnectionFault."""
     nonce = secrets.token_hex(8)
     path = posixpath.join(root, f"trial-{nonce}.txt")  # another agent or doctor may be trying too
-    connection.push(library_plan(nonce, library_path, _LIMITS.deadline_s).encode(), path)
+    plan = library_plan(nonce, library_path, _LIMITS.deadline_s).encode()
+    command = remote_shell.with_file(path, [*runner_command, path])
     try:
-        result = connection.run([*runner_command, path], _LIMITS, threading.Event())
+        result = connection.run(command, _LIMITS, threading.Event(), plan)
     finally:
         connection.remove(path)
     judged = judge_run(result, nonce, was_killed_for_memory=False)

@@ -74,9 +74,11 @@ class SshConnection:
         self._lock = threading.Lock()
         self._made: paramiko.Transport | None = None
 
-    def run(self, command: Sequence[str], limits: Limits, stop: threading.Event) -> CommandResult:
+    def run(
+        self, command: Sequence[str], limits: Limits, stop: threading.Event, standard_input: bytes = b""
+    ) -> CommandResult:
         """Run a command; see `Connection.run`."""
-        return self._run(command, limits, stop, b"")
+        return self._run(command, limits, stop, standard_input)
 
     def push(self, content: bytes, path: str) -> None:
         """Write a file under a temporary name, check its digest there, rename it; see `Connection.push`."""
@@ -110,6 +112,7 @@ class SshConnection:
         mark = secrets.token_hex(8)
         with self._session() as channel:
             channel.exec_command(remote_shell.framed(command, mark))
+            # The limits are the command's: those of connecting and of sending are their own.
             self._send(channel, standard_input)
             watch = Watch(limits, stop)
             ending = _drain(channel, watch)

@@ -59,7 +59,7 @@ class TrialRow:
 
     `closest` marks the least violating trials of a study in which none meets the constraints.
     `detail` is the reason of a failure in one line, `log_excerpt` the last lines of its log.
-    `href` leads to the trial's own page, "" where there is none.
+    `href` leads to the trial's own page, "" where there is none. `flags` say what makes its numbers doubtful.
     """
 
     number: int
@@ -85,6 +85,7 @@ class TrialRow:
     digest: str = ""
     seconds: float | None = None
     finished_at: str | None = None
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,11 @@ class WithCommands(LocalConnection):
             (folder / name).write_text(f"#!/bin/sh\n{script}\n")
             (folder / name).chmod(0o755)
 
-    def run(self, command: Sequence[str], limits: Limits, stop: threading.Event) -> CommandResult:
+    def run(
+        self, command: Sequence[str], limits: Limits, stop: threading.Event, standard_input: bytes = b""
+    ) -> CommandResult:
         words = ["sh", "-c", 'PATH="$0:$PATH"; exec "$@"', str(self._folder), *command]
-        return super().run(words, limits, stop)
+        return super().run(words, limits, stop, standard_input)
 
 
 def an_old_machine(tmp_path: Path) -> WithCommands:

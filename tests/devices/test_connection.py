@@ -15,6 +15,7 @@ from devices.adb import AdbConnection
 from devices.connection import Connection, Ending, Limits
 from devices.errors import ConnectionFault
 from devices.local import LocalConnection
+from devices.remote_shell import NOT_STARTED, with_file
 from devices.ssh import SshConnection
 from tests.devices.adbd import a_phone, a_private_server
 from tests.devices.shells import tools_of
@@ -69,6 +70,34 @@ def test_words_reach_the_command_as_they_are(connection: Connection) -> None:
     assert connection.run(["printf", "%s\\n", *words], PLENTY, threading.Event()).lines == tuple(words)
 
 
+@pytest.mark.parametrize("size", [1, 3_000_000])
+def test_a_command_reads_what_it_is_given(connection: Connection, size: int) -> None:
+    result = connection.run(["wc", "-c"], PLENTY, threading.Event(), b"x" * size)
+    assert result.lines == (str(size),)
+
+
+def test_a_command_that_reads_nothing_of_what_it_is_given_runs_all_the_same(connection: Connection) -> None:
+    result = connection.run(["echo", "done"], PLENTY, threading.Event(), b"x" * 3_000_000)
+    assert (result.ending, result.lines) == (Ending.EXITED, ("done",))
+
+
+def test_a_command_is_started_with_a_file_in_one_go(connection: Connection, tmp_path: Path) -> None:
+    path = tmp_path / "not there yet" / "plan.txt"
+    given = "first\nlast\n"
+    command = with_file(str(path), ["sh", "-c", 'cat "$0"; exit 3', str(path)])
+    result = connection.run(command, PLENTY, threading.Event(), given.encode())
+    assert (result.status, result.lines) == (3, ("first", "last"))
+
+
+@pytest.mark.parametrize(("path", "program", "status"), [("/proc/no", "true", 73), ("plan", "/no/such", 127)])
+def test_a_command_that_did_not_start_says_so_by_its_status(
+    connection: Connection, tmp_path: Path, path: str, program: str, status: int
+) -> None:
+    command = with_file(str(tmp_path / path), [program])
+    assert connection.run(command, PLENTY, threading.Event(), b"x").status == status
+    assert status in NOT_STARTED
+
+
 def test_a_lot_of_output_on_both_streams_does_not_block(connection: Connection) -> None:
     script = "seq 1 100000; seq 1 100000 >&2"
     result = connection.run(["sh", "-c", script], PLENTY, threading.Event())
@@ -79,8 +108,8 @@ def test_a_lot_of_output_on_both_streams_does_not_block(connection: Connection) 
 @pytest.mark.parametrize(
     ("limits", "script", "ending"),
     [
-        (Limits(deadline_s=0.5, silence_s=20.0), "while :; do echo beat; sleep 0.1; done", Ending.DEADLINE),
-        (Limits(deadline_s=20.0, silence_s=0.5), "echo once; sleep 30", Ending.SILENCE),
+        (Limits(deadline_s=3.0, silence_s=20.0), "while :; do echo beat; sleep 0.1; done", Ending.DEADLINE),
+        (Limits(deadline_s=20.0, silence_s=3.0), "echo once; sleep 30", Ending.SILENCE),
         (PLENTY, 'yes "$(seq 2000)"', Ending.FLOODED),
     ],
 )
@@ -107,6 +136,7 @@ BEATING = """
 import threading
 from devices.connection import Limits
 from devices.local import LocalConnection
+from devices.remote_shell import NOT_STARTED, with_file
 from devices.ssh import SshConnection
 from tests.devices.sshd import a_running_sshd
 beat = "echo started >&2; for i in $(seq 70); do echo beat; sleep 0.1; done"

@@ -112,6 +112,8 @@ def run_fleet(folder: Path, machines: Sequence[str], jobs: int, protocol: Protoc
             AGENT,
             "--server",
             service.url,
+            "--token-file",
+            str(service.token_path),
             "--folder",
             str(folder / "agent"),
             "--config",

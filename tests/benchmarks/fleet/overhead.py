@@ -113,7 +113,7 @@ class _serving:
 
     def __init__(self, station: Station, service: Service, folder: Path) -> None:
         self._stop = threading.Event()
-        arguments = ("overhead", [station], service.url, folder, self._stop)
+        arguments = ("overhead", [station], service.url, service.token_path, folder, self._stop)
         self._thread = threading.Thread(target=serve_stations, args=arguments)
 
     def __enter__(self) -> None:

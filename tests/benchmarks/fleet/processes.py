@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from service.agent_token import agent_token_path
 from service.client import Client
 from service.data_folder import read_running
 from service.parts import Parts, open_parts
@@ -30,6 +31,11 @@ class Service:
 
     url: str
     parts: Parts
+
+    @property
+    def token_path(self) -> Path:
+        """The file that holds its agent token."""
+        return agent_token_path(self.parts.settings.data_folder)
 
     def wait_for_devices(self, count: int) -> dict[str, str]:
         """Wait until so many devices have registered; return their ids by name."""

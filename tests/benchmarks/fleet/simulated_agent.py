@@ -63,12 +63,13 @@ def _opened(entry: HostEntry, connection: SshConnection) -> OpenStation:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--server", required=True)
+    parser.add_argument("--token-file", type=Path, required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--config", type=Path, required=True)
     options, stop = parser.parse_args(), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     stations = [simulated_station(entry) for entry in read_agent_config(options.config)]
-    serve_stations("simulated-agent", stations, options.server, options.folder, stop)
+    serve_stations("simulated-agent", stations, options.server, options.token_file, options.folder, stop)
 
 
 if __name__ == "__main__":

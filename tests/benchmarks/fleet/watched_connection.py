@@ -35,10 +35,12 @@ class WatchedConnection:
         self._connection = connection
         self.calls: list[Call] = []
 
-    def run(self, command: Sequence[str], limits: Limits, stop: threading.Event) -> CommandResult:
+    def run(
+        self, command: Sequence[str], limits: Limits, stop: threading.Event, standard_input: bytes = b""
+    ) -> CommandResult:
         """Run a command; see `Connection.run`."""
         with self._noted(LOOK) as call:
-            result = self._connection.run(command, limits, stop)
+            result = self._connection.run(command, limits, stop, standard_input)
         call.runner_s = runner_seconds(result.lines)
         if call.runner_s:
             call.kind = RUNNER
