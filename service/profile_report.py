@@ -9,6 +9,7 @@ from devices.outcome import TeamReading
 from operators.cost import decode_bytes, parameters
 from reports.profile_rows import BandwidthRow, EntryRow, ProfileReport, ShapeRow
 from reports.rows import Cell
+from service.device_state import waiting_words
 from service.profile_mixers import mixer_rows
 from service.profile_numbers import (
     bandwidth_share,
@@ -21,12 +22,14 @@ from service.profile_reader import ProfileReader, cell_of
 from service.profile_scope import GENERATE_TOKENS, HERE, PRECISION
 from service.report_devices import device_facts
 from service.report_words import precision_text
+from service.request_step import request_step
 from service.sentinel import SENTINEL_VERSION
 from service.store import profiles
 from service.store.agents import Devices
 from service.store.database import database_now
 from service.store.measurements import Calibrations
-from service.store.rows import DeviceProfileRow, ProfileEntryRow
+from service.store.requests import MeasurementRequests
+from service.store.rows import DeviceProfileRow, DeviceRow, ProfileEntryRow
 from service.version import VERSION
 
 
@@ -54,7 +57,7 @@ def profile_report(session: Session, profile: DeviceProfileRow) -> ProfileReport
         entries=tuple(_entry_row(entry) for entry in reader.entries),
         facts=device_facts(device.facts),
         provenance=_provenance(session, profile, reader.entries),
-        step=_step(reader.entries) if profile.state in profiles.OPEN else "",
+        step=_step(session, device, reader.entries) if profile.state in profiles.OPEN else "",
         seconds_left=_seconds_left(reader.entries, now) if profile.state in profiles.OPEN else None,
     )
 
@@ -131,9 +134,15 @@ def _provenance(
     return named
 
 
-def _step(entries: Sequence[ProfileEntryRow]) -> str:
+def _step(session: Session, device: DeviceRow, entries: Sequence[ProfileEntryRow]) -> str:
+    """Return what is being measured now, and what keeps it waiting or has to come first."""
     entry = next((each for each in entries if each.finished_at is None), None)
-    return entry_label(entry) if entry is not None else ""
+    if entry is None:
+        return ""
+    if entry.request_id is None:
+        return f"{entry_label(entry)}: {waiting_words(session, device) or 'measuring'}"
+    step = request_step(session, MeasurementRequests(session).get(entry.request_id))
+    return f"{entry_label(entry)}: {step}"
 
 
 def _seconds_left(entries: Sequence[ProfileEntryRow], now: datetime) -> float | None:

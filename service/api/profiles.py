@@ -13,6 +13,7 @@ from reports.profile_page import render_profile_file
 from service.api.dependencies import ServiceParts
 from service.api.schemas import ProfileOut, ProfileWish
 from service.device_limits import refuse_threads
+from service.device_state import DOCTOR
 from service.errors import BadInput, NotFound
 from service.profile_lead import begin_profile, cancel_profile
 from service.profile_report import profile_report
@@ -20,6 +21,7 @@ from service.profile_scope import DEFAULT_MIXERS, ProfileScope
 from service.store.agents import Devices
 from service.store.profiles import Profiles
 from service.store.rows import DeviceProfileRow, DeviceRow
+from service.store.stations import Stations
 from service.study_file import Target
 from service.study_lead import find_device
 
@@ -74,6 +76,9 @@ def find_profiled(session: Session, name: str) -> DeviceRow:
     """Find a device by its name or id; `local` is the service's own machine."""
     device = find_device(session, Target(name, name, ()))
     if device is None:
+        station = Stations(session).unopened_named(name)
+        if station is not None:
+            raise BadInput(f"{name} can't be opened: {station.words}", field="device", hint=DOCTOR)
         names = ", ".join(row.name for row in Devices(session).all())
         hint = f"known are {names}" if names else "none is registered yet: start an agent"
         raise NotFound(f"no device answers to {name!r}", field="device", hint=hint)

@@ -287,3 +287,18 @@ def test_a_profile_may_be_of_the_memory_alone(running: Running) -> None:
     assert report_of(found).mixers == ()
     with running.parts.database.read() as session:
         assert Jobs(session).get(worker.jobs[0]).purpose == "bandwidth"
+
+
+def test_a_profile_says_what_keeps_it_waiting(running: Running) -> None:
+    agent = HandDrivenAgent(running.url)
+    with running.client() as client:
+        begun = client.begin_profile(DEVICE, WISH)
+        wait_until(lambda: client.profile(begun.id).step == "memory bandwidth: measuring")
+        client.pause_device(DEVICE, "on a flight")
+        assert "simulated-laptop is paused: on a flight" in client.profile(begun.id).step
+        client.resume_device(DEVICE)
+        job = agent.lease(wait_s=10.0)
+        assert job is not None
+        assert agent.report(job, a_bandwidth(job["plan"])).is_success
+        wait_until(lambda: "short conv × 2: calibrating" in client.profile(begun.id).step)
+    agent.close()
