@@ -229,7 +229,7 @@ class AdbConnection:
         if frame.is_missing:
             raise ConnectionFault(f"{command[0]} cannot be started on {self}: it is not there")
         if frame.status is None and ending is None:
-            raise ConnectionFault(f"{self} was lost while {command[0]} ran: {self._why()}")
+            raise ConnectionFault(f"{self} was lost while {command[0]} ran: {self._why()}", watch.printed)
         return watch.result(Ending.EXITED, frame.status, frame.errors)
 
     def _kill(self, group: int | None) -> None:

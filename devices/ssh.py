@@ -125,7 +125,7 @@ class SshConnection:
         if frame.is_missing:
             raise ConnectionFault(f"{command[0]} cannot be started on {self._host.address}: it is not there")
         if frame.status is None and not self._is_alive():
-            raise ConnectionFault(f"{self._host.address} was lost while {command[0]} ran")
+            raise ConnectionFault(f"{self._host.address} was lost while {command[0]} ran", watch.printed)
         return watch.result(ending, frame.status, frame.errors)
 
     def _send(self, channel: paramiko.Channel, content: bytes) -> None:

@@ -108,6 +108,7 @@ def test_a_machine_that_goes_away_while_it_times_is_a_lost_device(
     with once_timing(tmp_path / "device", lose):
         outcome = measure(a_plan(protocol=ENDLESS), bench, graph_of())
     assert isinstance(outcome, DeviceLost), outcome
+    assert '"phase": "decode"' in outcome.log  # what ran until then is kept
     assert_gone(pids[0])  # it writes its heartbeat into a pipe that nobody reads
 
 
