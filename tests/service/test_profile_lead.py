@@ -202,18 +202,30 @@ def test_the_bandwidth_job_of_a_cancelled_profile_is_taken_off_the_list(running:
 def test_numbers_of_another_kind_than_the_job_asked_for_are_refused(running: Running) -> None:
     agent = HandDrivenAgent(running.url)
     with running.client() as client:
-        client.begin_profile(DEVICE, WISH)
+        begun = client.begin_profile(DEVICE, WISH)
         job = agent.lease()
         assert job is not None
         assert job["plan"]["kind"] == "bandwidth"
         refused = agent.report(job, a_simulated_result())
         assert refused.status_code == 422
         assert "'bandwidth_measured'" in refused.json()["detail"]
-        assert agent.report(job, a_bandwidth(job["plan"])).is_success
+        log = client.job_log(job["job_id"])
+        assert (log.state, log.attempts[0].outcome) == ("waiting", "runner_fault"), "it is tried again"
+        assert client.profile(begun.id).entries_done == 0
+    agent.close()
+
+
+def test_a_bandwidth_is_no_answer_to_a_candidates_job(running: Running) -> None:
+    agent = HandDrivenAgent(running.url)
+    with running.client() as client:
+        client.begin_profile(DEVICE, WISH)
         job = agent.lease()
         assert job is not None
+        assert agent.report(job, a_bandwidth(job["plan"])).is_success
+        job = agent.lease(wait_s=15.0)
+        assert job is not None
         assert agent.report(job, a_bandwidth({"buffer_bytes": 1 << 20, "threads": 1})).status_code == 422
-        assert agent.report(job, a_simulated_result()).is_success
+        assert client.job_log(job["job_id"]).attempts[0].outcome == "runner_fault"
     agent.close()
 
 
