@@ -43,6 +43,8 @@ from devices.summary import summarise
 # The runner ends itself at its deadline; this much later it is killed.
 GRACE_S = 5.0
 
+LONGEST_LOG = 40_000
+
 GraphSource = Callable[[str], bytes]
 
 
@@ -64,7 +66,7 @@ def measure(
     except _Ended as ended:
         return ended.failure
     except ConnectionFault as fault:
-        return DeviceLost(str(fault), "")
+        return DeviceLost(str(fault), "\n".join([*measurement.logs, fault.log]).strip()[-LONGEST_LOG:])
     finally:
         measurement.tidy()
 
@@ -127,6 +129,7 @@ class _Measurement:
         self._sentinel = bench.folder.place(plan.sentinel)
         self._kills_before: int | None = None
         self._waited_s = 0.0
+        self.logs: list[str] = []
 
     def run(self) -> Measured:
         if self._plan.protocol.profile == "as-shipped":
@@ -324,6 +327,7 @@ class _Measurement:
         judged = judge_run(result, nonce, was_killed_for_memory)
         if not isinstance(judged, ProvenRun):
             raise _Ended(judged)
+        self.logs.append(judged.log)
         return judged
 
     def _kernel_killed_for_memory(self) -> bool:

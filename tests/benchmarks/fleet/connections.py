@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median, stdev
 
+from devices.adb import AdbConnection
 from devices.bench import Bench, local_bench, remote_bench
 from devices.outcome import Measured, PhaseSamples
 from devices.plan import SentinelReference
@@ -17,7 +18,7 @@ from tests.benchmarks.fleet.candidates import Candidates
 from tests.benchmarks.fleet.rounds import decode, prefill
 from tests.benchmarks.fleet.taking import Taken, Taker
 from tests.benchmarks.fleet.text_table import lines, percent
-from tests.devices import sshd
+from tests.devices import adbd, sshd
 
 LOCAL = "local"
 REPEATS = 2
@@ -40,8 +41,18 @@ def over_ssh(folder: Path, thresholds: Thresholds) -> Iterator[Bench]:
             connection.close()
 
 
+@contextmanager
+def over_adb(folder: Path, thresholds: Thresholds) -> Iterator[Bench]:
+    """Give this machine as a simulated phone, through the real adb client and server."""
+    with adbd.a_private_server(folder / "adb") as server, adbd.a_phone(folder / "phone", server) as phone:
+        connection = AdbConnection(phone.serial, server)
+        yield remote_bench(connection, folder / LOCAL, thresholds, str(folder / "over-adb"))
+
+
 Opened = Callable[[Path, Thresholds], AbstractContextManager[Bench]]
-CONNECTIONS: dict[str, Opened] = {LOCAL: over_nothing, "ssh": over_ssh}
+CONNECTIONS: dict[str, Opened] = {LOCAL: over_nothing, "ssh": over_ssh, "adb": over_adb}
+NEEDED = {"ssh": sshd.PROGRAM, "adb": adbd.PROGRAM}
+"""The program without which a connection is left out, and said to be."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +83,9 @@ def measure_connections(
     chosen = candidates.all[:count]
     with ExitStack() as stack:
         benches = {
-            name: stack.enter_context(opened(folder, thresholds)) for name, opened in CONNECTIONS.items()
+            name: stack.enter_context(opened(folder, thresholds))
+            for name, opened in CONNECTIONS.items()
+            if name not in left_out()
         }
         found: dict[str, list[Taken]] = {name: [] for name in benches}
         for turn, each in enumerate([each for each in chosen for _ in range(REPEATS)]):
@@ -80,6 +93,11 @@ def measure_connections(
                 key = f"connections/{name}/{each.name}-{turn % REPEATS + 1}"
                 found[name].append(taker.take(key, each.calibrated(reference), benches[name]))
     return Compared(found)
+
+
+def left_out() -> list[str]:
+    """Name the connections whose program isn't installed."""
+    return [name for name, program in NEEDED.items() if program is None]
 
 
 def _rotated(names: Sequence[str], turn: int) -> list[str]:
@@ -99,7 +117,8 @@ def table(found: Compared) -> list[str]:
         for name in found.taken
     ]
     head = ("over local", *reads, "wall s", "added s")
-    return lines(f"connections, {len(found.taken[LOCAL])} measurements through each", head, rows)
+    notes = [f"left out, as it isn't installed: {name}" for name in left_out()]
+    return lines(f"connections, {len(found.taken[LOCAL])} measurements through each", head, rows, notes)
 
 
 def interval(logs: Sequence[float]) -> str:

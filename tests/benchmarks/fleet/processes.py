@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
 from service.agent_token import agent_token_path
 from service.client import Client
@@ -50,14 +50,17 @@ class Service:
     def wait_for_jobs(self, count: int, longest_s: float) -> None:
         """Wait until so many jobs are done; a job may take `longest_s`."""
         deadline_s = time.monotonic() + longest_s * count
-        while (done := self._jobs_done()) < count:
+        while (done := len(self._details(JobRow.state == DONE))) < count:
             if time.monotonic() > deadline_s:
-                raise RuntimeError(f"{done} of {count} jobs are done: see the agent's log")
+                troubles = "; ".join(sorted({*self._details(JobRow.state != DONE)} - {""}))
+                raise RuntimeError(
+                    f"{done} of {count} jobs are done: {troubles or 'nothing is told of the others'}"
+                )
             time.sleep(0.2)
 
-    def _jobs_done(self) -> int:
+    def _details(self, condition: ColumnElement[bool]) -> Sequence[str]:
         with self.parts.database.read() as session:
-            return len(session.scalars(select(JobRow.id).where(JobRow.state == DONE)).all())
+            return session.scalars(select(JobRow.detail).where(condition)).all()
 
 
 @contextmanager

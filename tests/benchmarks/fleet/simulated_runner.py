@@ -32,6 +32,9 @@ class Plan:
     def number(self, key):
         return int(self.values.get(key, 0))
 
+    def numbers(self, key):
+        return [int(word) for word in self.values.get(key, "").split()]
+
 
 class Records:
     """Prints records and counts the samples in them."""
@@ -72,26 +75,32 @@ def run_memory(plan, records):
 def run_time(plan, records):
     for path in plan.models:
         records.send("loaded", graph=path, milliseconds=1.0)
-    for phase, blocks, steps in (
-        ("prefill", plan.number("prefills"), 1),
-        ("decode", plan.number("blocks"), plan.number("steps")),
-    ):
-        if blocks:
-            records.send("warm_up", phase=phase, runs=1, stable=True)
-        for block in range(blocks):
-            time_block(plan, records, phase, block, steps)
+    time_blocks(plan, records, "prefill", plan.number("prefills"), 1)
+    if not plan.number("blocks"):
+        return
+    depths = [plan.number("context_tokens"), *plan.numbers("deeper_contexts")]
+    for depth in depths:
+        blocks = plan.number("blocks" if depth == depths[0] else "deeper_blocks")
+        time_blocks(plan, records, "decode", blocks, plan.number("steps"), context_tokens=depth)
 
 
-def time_block(plan, records, phase, block, steps):
+def time_blocks(plan, records, phase, blocks, steps, **place):
+    if blocks:
+        records.send("warm_up", phase=phase, **place, runs=1, stable=True)
+    for block in range(blocks):
+        time_block(plan, records, {"phase": phase, **place}, block, steps)
+
+
+def time_block(plan, records, place, block, steps):
     """Sleep as long as the samples say that the block took."""
-    sentinel_ms = SENTINEL_MS[phase]
+    sentinel_ms = SENTINEL_MS[place["phase"]]
     candidate_ms = sentinel_ms * ratio_of(plan.models[0])
     own, other = (
         [mean_ms * random.lognormvariate(0, NOISE) for _ in range(steps)]
         for mean_ms in (candidate_ms, sentinel_ms)
     )
     time.sleep(sum(own + other) / 1e3)
-    records.send("block", phase=phase, candidate_first=block % 2 == 0, candidate_ms=own, sentinel_ms=other)
+    records.send("block", **place, candidate_first=block % 2 == 0, candidate_ms=own, sentinel_ms=other)
     records.beat()
 
 

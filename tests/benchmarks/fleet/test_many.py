@@ -78,7 +78,7 @@ def test_the_simulated_runner_reads_real_plans_proves_its_end_and_says_what_it_i
     judged = judge_run(simulated(tmp_path / "plan.txt"), "abcd", was_killed_for_memory=False)
     assert isinstance(judged, ProvenRun), judged
     assert judged.records[0]["simulated"] is True
-    assert [len(block["candidate_ms"]) for block in judged.named("block", phase="decode")] == [4, 4, 4]
+    assert [len(block["candidate_ms"]) for block in judged.named("block", context_tokens=512)] == [4, 4, 4]
     assert len(judged.named("block", phase="prefill")) == 1
     (note,) = map(json.loads, (tmp_path / "simulated-runs.jsonl").read_text().splitlines())
     assert note["started_s"] < note["ended_s"]
