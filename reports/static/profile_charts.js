@@ -16,11 +16,12 @@ Loopfront.shortNumber = (value) => {
 Loopfront.timesLabel = (value) => (value === 1 ? "1" : `×${Loopfront.number(value, value >= 9.95 ? 0 : 1)}`);
 
 // Grouped bars have no place of their own on a category axis, so whiskers find theirs among the bars' siblings.
-Loopfront.whiskers = (index, count, costs, colours) => ({
+// Where there is one, the bar's label stands above it.
+Loopfront.whiskers = (index, count, costs, colours, withLabels) => ({
   type: "custom", silent: true, z: 5, tooltip: { show: false },
-  data: costs.map((cost, place) => [place, cost.ratio?.low ?? NaN, cost.ratio?.high ?? NaN]),
+  data: costs.map((cost, place) => (Loopfront.isUncertain(cost) ? [place, cost.ratio.low, cost.ratio.high, cost.ratio.value] : [place, NaN, NaN, NaN])),
   renderItem: (params, api) => {
-    if (!Number.isFinite(api.value(1)) || api.value(2) / api.value(1) < 1.0001) return undefined;
+    if (!Number.isFinite(api.value(1))) return undefined;
     const layout = api.barLayout({ count, barGap: "12%", barCategoryGap: "22%" })[index];
     const [x, low] = api.coord([api.value(0), api.value(1)]);
     const [, high] = api.coord([api.value(0), api.value(2)]);
@@ -28,9 +29,14 @@ Loopfront.whiskers = (index, count, costs, colours) => ({
     const half = Math.min(5, layout.width / 4);
     const style = { stroke: colours.ink, lineWidth: 1.3 };
     const line = (x1, y1, x2, y2) => ({ type: "line", shape: { x1, y1, x2, y2 }, style });
-    return { type: "group", children: [line(middle, low, middle, high), line(middle - half, low, middle + half, low), line(middle - half, high, middle + half, high)] };
+    const strokes = [line(middle, low, middle, high), line(middle - half, low, middle + half, low), line(middle - half, high, middle + half, high)];
+    const text = { text: Loopfront.timesLabel(api.value(3)), x: middle, y: high - 5, textAlign: "center", textVerticalAlign: "bottom", fill: colours.ink,
+      font: `600 11px ${getComputedStyle(document.body).fontFamily}` };
+    return { type: "group", children: withLabels ? [...strokes, { type: "text", style: text }] : strokes };
   },
 });
+
+Loopfront.isUncertain = (cost) => Boolean(cost.ratio && cost.ratio.low !== null && cost.ratio.high !== null && cost.ratio.low < cost.ratio.high);
 
 Loopfront.mixerTooltip = (row, cost) => {
   const { node, shortNumber } = Loopfront;
@@ -57,7 +63,8 @@ Loopfront.mixerCostOption = (report, width) => {
   const bars = rows.map((row) => ({
     name: row.name, type: "bar", barGap: "12%", barCategoryGap: "22%", itemStyle: { color: Loopfront.mixerColour(row.code), borderRadius: [3, 3, 0, 0] },
     data: row.costs.map((cost) => ({ value: cost.ratio?.value ?? null, row, cost })),
-    label: { show: wide, position: "top", distance: 9, color: colours.ink, fontSize: 11, fontWeight: 600, formatter: (p) => (p.data.cost.ratio ? Loopfront.timesLabel(p.value) : "") },
+    label: { show: wide, position: "top", distance: 6, color: colours.ink, fontSize: 11, fontWeight: 600,
+      formatter: (p) => (p.data.cost.ratio && !Loopfront.isUncertain(p.data.cost) ? Loopfront.timesLabel(p.value) : "") },
   }));
   if (bars.length) bars[0].markLine = { silent: true, symbol: "none", data: [{ yAxis: 1 }], label: { show: false }, lineStyle: { color: colours.soft, type: "dashed", width: 1 } };
   return {
@@ -68,7 +75,7 @@ Loopfront.mixerCostOption = (report, width) => {
       axisLabel: { color: colours.ink, fontSize: wide ? 13 : 11, interval: 0, margin: 12, lineHeight: 15 } },
     yAxis: { type: "log", min: 2 ** Math.floor(Math.log2(low)), max: 2 ** Math.ceil(Math.log2(high * 1.25)), logBase: 2, name: "× short conv",
       ...Loopfront.axisLook(colours), nameTextStyle: { color: colours.soft, align: "left" }, axisLabel: { color: colours.soft, formatter: (v) => Loopfront.number(v, v < 1 ? 1 : 0) } },
-    series: [...bars, ...rows.map((row, index) => Loopfront.whiskers(index, rows.length, row.costs, colours))],
+    series: [...bars, ...rows.map((row, index) => Loopfront.whiskers(index, rows.length, row.costs, colours, wide))],
   };
 };
 

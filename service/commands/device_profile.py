@@ -47,7 +47,7 @@ def profile(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
 ) -> None:
     """Measure what each mixer costs on a device, and how fast and large known shapes run there.
 
-    It takes about a quarter of an hour on a laptop. What was measured is kept: interrupted and run again it goes on,
+    It takes about twenty minutes on a laptop. What was measured is kept: interrupted and run again it goes on,
     and a finished one is shown at once. Ctrl-C stops it.
     """
     wish = _wish(
@@ -131,7 +131,7 @@ def _ended(outcome: str, detail: str, seconds: float | None, reused: bool) -> st
 
 
 def _require_folder_of(html: Path | None) -> None:
-    """Refuse a file that can't be written before a quarter of an hour is spent on it."""
+    """Refuse a file that can't be written before twenty minutes are spent on it."""
     if html is not None and not html.resolve().parent.is_dir():
         raise BadInput(
             f"{html} can't be written: there is no folder {html.resolve().parent}",
