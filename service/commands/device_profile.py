@@ -34,7 +34,7 @@ def profile(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
         str, typer.Option("--contexts", help="Depths at which decode is timed.")
     ] = "512,4096,32768",
     mixers: Annotated[
-        str, typer.Option("--mixers", help="Which to compare, with short_conv among them. [default: all]")
+        str, typer.Option("--mixers", help="Which to compare, with short_conv among them. (default: all)")
     ] = "",
     shapes: Annotated[
         str,
