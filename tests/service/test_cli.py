@@ -132,5 +132,4 @@ def test_a_list_loses_nothing_in_a_narrow_terminal(tmp_path: Path, columns: str)
 
 
 def test_the_defaults_that_a_help_tells_are_shown() -> None:
-    told = one_line(loopfront("agent", "add-ssh", "--help", COLUMNS="200").stdout)
-    assert "(default: the host)" in told
+    assert "(default: the host)" in loopfront("agent", "add-ssh", "--help", COLUMNS="200").stdout
