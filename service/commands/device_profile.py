@@ -34,8 +34,8 @@ def profile(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
         str, typer.Option("--contexts", help="Depths at which decode is timed.")
     ] = "512,4096,32768",
     mixers: Annotated[
-        str, typer.Option("--mixers", help="Which to compare, with short_conv among them. (default: all)")
-    ] = "",
+        str, typer.Option("--mixers", help="Which to compare, with short_conv among them; or all, or none.")
+    ] = "all",
     shapes: Annotated[
         str,
         typer.Option("--shapes", help="References to run whole, at their own size; none for mixers alone."),
@@ -54,8 +54,8 @@ def profile(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
         width=width,
         prompt_tokens=prompt_tokens,
         contexts=_numbers(contexts),
-        mixers=_names(mixers) or None,
-        shapes=[] if shapes == "none" else _names(shapes),
+        mixers=None if mixers == "all" else _names(mixers),
+        shapes=_names(shapes),
         threads=threads,
         again=again,
     )
@@ -141,7 +141,8 @@ def _require_folder_of(html: Path | None) -> None:
 
 
 def _names(text: str) -> list[str]:
-    return [name for name in text.replace(" ", "").split(",") if name]
+    names = text.replace(" ", "").split(",")
+    return [] if names == ["none"] else [name for name in names if name]
 
 
 def _numbers(text: str) -> list[int]:
