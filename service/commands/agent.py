@@ -2,6 +2,7 @@
 
 import getpass
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -115,7 +116,7 @@ def add_ssh(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     yes: Annotated[bool, typer.Option("--yes", help="Pin the host key without asking.")] = False,
 ) -> None:
     """Show a host's key, pin it, check that everything needed is there, and add it to agent.toml."""
-    from devices.agent_config import HostEntry, add_entry, read_agent_config  # noqa: PLC0415
+    from devices.agent_config import HostEntry, add_entry, read_agent_config, replace_host_key  # noqa: PLC0415
     from devices.doctor import examine  # noqa: PLC0415
     from devices.errors import DeviceError  # noqa: PLC0415
     from devices.readiness import Thresholds  # noqa: PLC0415
@@ -127,25 +128,49 @@ def add_ssh(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     _hush()
     try:
         known = read_agent_config(path) if path.exists() else ()
-        if any(entry.name == (name or host) for entry in known):
+        same = [
+            each for each in known if (each.host.user, each.host.host, each.host.port) == (user, host, port)
+        ]
+        before = next((each for each in (known if name else same) if name in (None, each.name)), None)
+        if before is None:
+            before = next((each for each in known if each.name == host and not name), None)
+        if before and before not in same:
             raise BadInput(
-                f"{name or host!r} is in {path} already", field="--name", hint="give another, or edit it"
+                f"{before.name!r} is in {path} already", field="--name", hint="give another, or edit it"
             )
         shown = offered_host_key(host, port)
-        typer.echo(
-            f"{host} shows the host key\n  {shown}\nCompare it with `ssh-keygen -lf` of its public key there."
-        )
-        if not yes and not typer.confirm("Is it this machine's?"):
-            raise BadInput("not added", field=address, hint="nothing was written")
-        entry = HostEntry(name or host, SshHost(host, user, key or _usual_key(), shown, port), device_folder)
-        trouble = _report([examine(ssh_station(entry, folder or _usual_folder(), Thresholds()))])
-        if not trouble:
+        if before and before.host.host_key == shown:
+            raise BadInput(f"is in {path} already, with the key that it shows", field=address)
+        _confirm(address, shown, before.host.host_key if before else None, yes)
+        if before:
+            entry = replace(before, host=replace(before.host, host_key=shown))
+        else:
+            made = SshHost(host, user, key or _usual_key(), shown, port)
+            entry = HostEntry(name or host, made, device_folder)
+        station = ssh_station(entry, folder or _usual_folder(), Thresholds(), from_dir)
+        trouble = _report([examine(station)])
+        if before and not trouble:
+            replace_host_key(path, before.host.host_key, shown)
+        elif not trouble:
             add_entry(path, entry)
     except DeviceError as error:
         raise BadInput(str(error), field=address, hint="nothing was written") from None
     if trouble:
         raise BadInput("not added, for the reason above", field=address, hint="mend it and add it again")
-    typer.echo(f"added to {path}; `loopfront agent --server ...` measures on it from its next start")
+    typer.echo(
+        f"{'pinned anew in' if before else 'added to'} {path}; `loopfront agent --server ...` measures on it from its "
+        "next start"
+    )
+
+
+def _confirm(address: str, shown: str, pinned: str | None, yes: bool) -> None:
+    """Let a person compare the key that a host shows; raises BadInput where it isn't theirs."""
+    typer.echo(f"{address} shows the host key\n  {shown}")
+    if pinned:
+        typer.echo(f"pinned is\n  {pinned}\nUnless it was installed anew, another machine answers.")
+    typer.echo("Compare it with `ssh-keygen -lf` of its public key there.")
+    if not yes and not typer.confirm("Is it this machine's?"):
+        raise BadInput("not added", field=address, hint="nothing was written")
 
 
 @app.command()
