@@ -1,9 +1,7 @@
 """The connection to a phone through the adb server, over the shell protocol that keeps both streams apart."""
 
 import contextlib
-import hashlib
 import os
-import posixpath
 import re
 import secrets
 import select
@@ -21,6 +19,7 @@ from devices import remote_shell
 from devices.connection import CommandResult, Ending, Limits
 from devices.errors import ConfigUnusable, ConnectionFault
 from devices.phone_states import SeenPhone, is_network_address, seen_phones
+from devices.shell_files import ShellFiles
 from devices.watching import POLL_S, Watch
 
 # adbutils reads the port when it is imported and stumbles over one that is none; `usual_server` says what is wrong.
@@ -40,7 +39,6 @@ _SETTLE_S = 3.0
 
 _PASSING_STATES = ("connecting", "authorizing", "offline")
 _PUSH_CHUNK_BYTES = 1 << 16
-_SHORT = Limits(deadline_s=20.0, silence_s=20.0)
 
 _HEADER = struct.Struct("<BI")
 _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)
@@ -177,7 +175,7 @@ def usual_server(environment: Mapping[str, str] = os.environ) -> AdbServer:
     return AdbServer(host.strip("[]"), int(port))
 
 
-class AdbConnection:
+class AdbConnection(ShellFiles):
     """Run commands on one phone, each over a stream of its own; nothing is kept open in between.
 
     Files travel through the shell too: one command that writes, checks and renames, and that tidies up when the line
@@ -188,38 +186,18 @@ class AdbConnection:
         self._serial, self._server = serial, server
         self._is_tried = False
 
+    def __str__(self) -> str:
+        return f"phone {self._serial}"
+
     def run(
         self, command: Sequence[str], limits: Limits, stop: threading.Event, standard_input: bytes = b""
     ) -> CommandResult:
         """Run a command; see `Connection.run`."""
-        return self._run(command, limits, stop, standard_input)
-
-    def push(self, content: bytes, path: str) -> None:
-        """Write a file under a temporary name, check its digest there, rename it; see `Connection.push`."""
-        temporary = f"{path}.{secrets.token_hex(4)}.part"
-        digest = hashlib.sha256(content).hexdigest()
-        command = remote_shell.push(posixpath.dirname(path), temporary, path, digest)
-        result = self._run(command, _SHORT, threading.Event(), content)
-        if result.status != 0:
-            raise ConnectionFault(f"{path} cannot be written on {self}: {_reason(result)}")
-
-    def names(self, folder: str) -> frozenset[str]:
-        """List a folder; see `Connection.names`."""
-        return frozenset(self.run(remote_shell.names(folder), _SHORT, threading.Event()).lines)
-
-    def remove(self, path: str) -> None:
-        """Remove a file or folder; see `Connection.remove`."""
-        self.run(remote_shell.remove(path), _SHORT, threading.Event())
-
-    def __str__(self) -> str:
-        return f"phone {self._serial}"
-
-    def _run(
-        self, command: Sequence[str], limits: Limits, stop: threading.Event, standard_input: bytes
-    ) -> CommandResult:
-        mark, watch = secrets.token_hex(8), Watch(limits, stop)
+        mark = secrets.token_hex(8)
         with self._shell(remote_shell.framed(command, mark)) as shell:
+            # The limits are the command's: those of connecting and of sending are their own.
             shell.send(standard_input)
+            watch = Watch(limits, stop)
             ending = shell.drain(watch)
             frame = remote_shell.read_frame(watch.errors, mark)
             if ending not in (Ending.EXITED, None):
@@ -228,7 +206,7 @@ class AdbConnection:
         if frame.is_missing:
             raise ConnectionFault(f"{command[0]} cannot be started on {self}: it is not there")
         if frame.status is None and ending is None:
-            raise ConnectionFault(f"{self} was lost while {command[0]} ran: {self._why()}")
+            raise ConnectionFault(f"{self} was lost while {command[0]} ran: {self._why()}", watch.printed)
         return watch.result(Ending.EXITED, frame.status, frame.errors)
 
     def _kill(self, group: int | None) -> None:
@@ -363,11 +341,6 @@ class _Line(adbutils.AdbConnection):
 
     def _safe_connect(self) -> socket.socket:
         return socket.create_connection(self._address, timeout=_ANSWER_S)
-
-
-def _reason(result: CommandResult) -> str:
-    lines = result.errors.strip().splitlines()
-    return lines[0] if lines else result.ending.value
 
 
 def _text(error: BaseException) -> str:

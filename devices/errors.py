@@ -63,7 +63,11 @@ class ConfigUnusable(DeviceError):
 
 
 class ConnectionFault(DeviceError):
-    """A device could not be reached, or a push did not arrive whole."""
+    """A device could not be reached, or a push did not arrive whole; `log` is what it had printed until then."""
+
+    def __init__(self, message: str, log: str = "") -> None:
+        super().__init__(message)
+        self.log = log
 
 
 class DeviceAway(ConnectionFault):

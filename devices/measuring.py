@@ -24,6 +24,7 @@ from devices.outcome import (
     MemoryReading,
     NotReady,
     Outcome,
+    OutOfMemory,
     PhaseSamples,
     ProcessSamples,
     RunnerFault,
@@ -41,6 +42,8 @@ from devices.summary import summarise
 
 # The runner ends itself at its deadline; this much later it is killed.
 GRACE_S = 5.0
+
+LONGEST_LOG = 40_000
 
 GraphSource = Callable[[str], bytes]
 
@@ -63,7 +66,7 @@ def measure(
     except _Ended as ended:
         return ended.failure
     except ConnectionFault as fault:
-        return DeviceLost(str(fault), "")
+        return DeviceLost(str(fault), "\n".join([*measurement.logs, fault.log]).strip()[-LONGEST_LOG:])
     finally:
         measurement.tidy()
 
@@ -126,6 +129,7 @@ class _Measurement:
         self._sentinel = bench.folder.place(plan.sentinel)
         self._kills_before: int | None = None
         self._waited_s = 0.0
+        self.logs: list[str] = []
 
     def run(self) -> Measured:
         if self._plan.protocol.profile == "as-shipped":
@@ -194,17 +198,20 @@ class _Measurement:
 
     def _wait_until_ready(self, look: Callable[[Connection], Conditions] = read_conditions) -> Readiness:
         thresholds = self._bench.thresholds
-        needed_bytes = 2 * (self._plan.candidate.pool.size_bytes + self._plan.sentinel.pool.size_bytes)
+        threads, sentinel_bytes = self._plan.workload.threads, self._plan.sentinel.memory_bytes
+        needed_bytes = self._plan.candidate.memory_bytes + sentinel_bytes
         readiness = wait_until_ready(
             look=lambda: look(self._bench.connection),
-            judge=lambda now: obstacles(now, thresholds, self._plan.workload.threads, needed_bytes),
+            judge=lambda now: obstacles(now, thresholds, threads, needed_bytes),
             thresholds=thresholds,
             wait=self._stop.wait,
         )
         self._waited_s += readiness.waited_s
         if not readiness.is_ready:
             reason = f"not ready after {readiness.waited_s:.0f} s: {'; '.join(readiness.obstacles)}"
-            raise _Ended(NotReady(reason, str(readiness.conditions)))
+            # A device that the sentinel alone would find ready is well: it is the candidate that does not fit.
+            is_well = not obstacles(readiness.conditions, thresholds, threads, 2 * sentinel_bytes)
+            raise _Ended((OutOfMemory if is_well else NotReady)(reason, str(readiness.conditions)))
         self._kills_before = readiness.conditions.out_of_memory_kills
         return readiness
 
@@ -320,6 +327,7 @@ class _Measurement:
         judged = judge_run(result, nonce, was_killed_for_memory)
         if not isinstance(judged, ProvenRun):
             raise _Ended(judged)
+        self.logs.append(judged.log)
         return judged
 
     def _kernel_killed_for_memory(self) -> bool:

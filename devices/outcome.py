@@ -88,6 +88,39 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class TeamReading:
+    """How long `threads` threads took to read `bytes_read` bytes of memory together, every time they did."""
+
+    threads: int
+    bytes_read: int
+    read_ms: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if self.threads < 1 or self.bytes_read < 1 or not self.read_ms or min(self.read_ms) <= 0:
+            raise PlanError(f"reading by {self.threads} threads: sizes and times must be positive")
+
+    @property
+    def bytes_per_second(self) -> tuple[float, ...]:
+        """The bandwidth of each reading."""
+        return tuple(1e3 * self.bytes_read / each for each in self.read_ms)
+
+
+@dataclass(frozen=True)
+class BandwidthMeasured:
+    """The memory's bandwidth: every reading by one thread, and by the number of threads that was asked for."""
+
+    kind: ClassVar[str] = "bandwidth_measured"
+    teams: tuple[TeamReading, ...]
+    passport: Mapping[str, Any]
+    seconds: float
+    log: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.teams:
+            raise PlanError("bandwidth: at least one team's readings are needed")
+
+
+@dataclass(frozen=True)
 class _Failed:
     """Why there are no numbers, in a line, and the end of what ran."""
 
@@ -152,10 +185,11 @@ class DeviceLost(_Failed):
 
 
 Failure = OutOfMemory | TimedOut | Unsupported | WrongOutput | NotReady | Throttled | RunnerFault | DeviceLost
-Outcome = Measured | Failure
+Outcome = Measured | BandwidthMeasured | Failure
 
 OUTCOMES: dict[str, type[Outcome]] = {
     "measured": Measured,
+    "bandwidth_measured": BandwidthMeasured,
     "out_of_memory": OutOfMemory,
     "timed_out": TimedOut,
     "unsupported": Unsupported,

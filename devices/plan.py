@@ -1,6 +1,7 @@
 """The measurement plan: everything an agent must know to measure one candidate on one device."""
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -134,6 +135,12 @@ class ModelFiles:
             f"graph_bytes: expected 1 to {LARGEST_GRAPH_BYTES}, got {self.graph_bytes}",
         )
         _require(self.vocab_size > 0, f"vocab_size: must be positive, got {self.vocab_size}")
+
+    @property
+    def memory_bytes(self) -> int:
+        """Roughly what a loaded model takes: its weights twice, as the runtime packs them anew, and its states."""
+        buffers = sum((1 if each.shared_buffer else 2) * math.prod(each.shape) for each in self.states)
+        return 2 * self.pool.size_bytes + 4 * buffers
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from devices.bandwidth_plan import BandwidthPlan
 from devices.plan import ModelFiles, OutputCheck, PoolSpec, Protocol, Workload
 
 
@@ -76,6 +77,12 @@ def time_plan(
         *_model_lines([candidate, sentinel]),
     ]
     return _plan("time", nonce, protocol.deadline_s, [*_setting_lines(setting), *lines])
+
+
+def bandwidth_plan(nonce: str, plan: BandwidthPlan) -> str:
+    """Return the plan that reads memory, and nothing else."""
+    names = ("threads", "buffer_bytes", "repetitions")
+    return _plan("bandwidth", nonce, plan.deadline_s, [f"{name} {getattr(plan, name)}" for name in names])
 
 
 def _plan(task: str, nonce: str, deadline_s: float, lines: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from devices.outcome import Failure, OutOfMemory, RunnerFault, TimedOut, Unsuppo
 Record = Mapping[str, Any]
 
 # The lists whose entries the runner counts as samples.
-_SAMPLE_KEYS = ("candidate_ms", "sentinel_ms", "values", "rss_peak_anonymous_bytes", "bytes")
+_SAMPLE_KEYS = ("candidate_ms", "sentinel_ms", "values", "rss_peak_anonymous_bytes", "bytes", "read_ms")
 
 _OUT_OF_MEMORY_SIGNS = ("bad_alloc", "failed to allocate", "cannot allocate memory", "out of memory")
 

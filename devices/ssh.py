@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import hashlib
-import posixpath
 import secrets
 import shlex
 import socket
@@ -19,10 +18,10 @@ import paramiko
 from devices import remote_shell
 from devices.connection import CommandResult, Ending, Limits
 from devices.errors import ConnectionFault, HostKeyChanged
+from devices.shell_files import ANSWER_S, ShellFiles
 from devices.watching import POLL_S, Watch
 
 _CONNECT_S = 10.0
-_ANSWER_S = 20.0
 _KILL_S = 5.0
 _KEEPALIVE_S = 5
 _DEAD_LINK_MS = 6_000
@@ -32,11 +31,6 @@ _REFUSED_SESSION_S = 5.0
 """How long a server that is at its MaxSessions is asked again."""
 
 _PUSH_CHUNK_BYTES = 1 << 15
-_ON_THE_WAY_BYTES = 4 << 20
-"""What may have been sent and not arrived yet: the far end's window and the buffers of both systems."""
-
-_SLOWEST_BYTES_PER_S = 1 << 16
-_SHORT = Limits(deadline_s=_ANSWER_S, silence_s=_ANSWER_S)
 
 
 @dataclass(frozen=True)
@@ -64,40 +58,18 @@ def offered_host_key(host: str, port: int = 22) -> str:
         return _pinned_form(transport.get_remote_server_key())
 
 
-class SshConnection:
+class SshConnection(ShellFiles):
     """Run commands on one host over a single transport, which is made anew after it was lost."""
 
-    def __init__(self, host: SshHost, answer_s: float = _ANSWER_S) -> None:
+    def __init__(self, host: SshHost, answer_s: float = ANSWER_S) -> None:
         """Reach a host; a push of which nothing moves for `answer_s` is given up, however long it took so far."""
         self._host = host
-        self._answer_s = answer_s
+        self.answer_s = answer_s
         self._lock = threading.Lock()
         self._made: paramiko.Transport | None = None
 
-    def run(
-        self, command: Sequence[str], limits: Limits, stop: threading.Event, standard_input: bytes = b""
-    ) -> CommandResult:
-        """Run a command; see `Connection.run`."""
-        return self._run(command, limits, stop, standard_input)
-
-    def push(self, content: bytes, path: str) -> None:
-        """Write a file under a temporary name, check its digest there, rename it; see `Connection.push`."""
-        temporary = f"{path}.{secrets.token_hex(4)}.part"
-        digest = hashlib.sha256(content).hexdigest()
-        command = remote_shell.push(posixpath.dirname(path), temporary, path, digest)
-        on_the_way_s = min(len(content), _ON_THE_WAY_BYTES) / _SLOWEST_BYTES_PER_S
-        limits = Limits(self._answer_s + on_the_way_s, self._answer_s + on_the_way_s)
-        result = self._run(command, limits, threading.Event(), content)
-        if result.status != 0:
-            raise ConnectionFault(f"{path} cannot be written on {self._host.address}: {_reason(result)}")
-
-    def names(self, folder: str) -> frozenset[str]:
-        """List a folder; see `Connection.names`."""
-        return frozenset(self.run(remote_shell.names(folder), _SHORT, threading.Event()).lines)
-
-    def remove(self, path: str) -> None:
-        """Remove a file or folder; see `Connection.remove`."""
-        self.run(remote_shell.remove(path), _SHORT, threading.Event())
+    def __str__(self) -> str:
+        return self._host.address
 
     def close(self) -> None:
         """Hang up."""
@@ -106,12 +78,14 @@ class SshConnection:
                 self._made.close()
             self._made = None
 
-    def _run(
-        self, command: Sequence[str], limits: Limits, stop: threading.Event, standard_input: bytes
+    def run(
+        self, command: Sequence[str], limits: Limits, stop: threading.Event, standard_input: bytes = b""
     ) -> CommandResult:
+        """Run a command; see `Connection.run`."""
         mark = secrets.token_hex(8)
         with self._session() as channel:
             channel.exec_command(remote_shell.framed(command, mark))
+            # The limits are the command's: those of connecting and of sending are their own.
             self._send(channel, standard_input)
             watch = Watch(limits, stop)
             ending = _drain(channel, watch)
@@ -119,24 +93,24 @@ class SshConnection:
             if ending is not Ending.EXITED:
                 self._kill(frame.group)
                 if ending is Ending.SILENCE and frame.group is None:
-                    raise ConnectionFault(f"{self._host.address} was lost: nothing was heard of {command[0]}")
+                    raise ConnectionFault(f"{self} was lost: nothing was heard of {command[0]}")
                 return watch.result(ending, None, frame.errors)
         if frame.is_missing:
-            raise ConnectionFault(f"{command[0]} cannot be started on {self._host.address}: it is not there")
+            raise ConnectionFault(f"{command[0]} cannot be started on {self}: it is not there")
         if frame.status is None and not self._is_alive():
-            raise ConnectionFault(f"{self._host.address} was lost while {command[0]} ran")
+            raise ConnectionFault(f"{self} was lost while {command[0]} ran", watch.printed)
         return watch.result(ending, frame.status, frame.errors)
 
     def _send(self, channel: paramiko.Channel, content: bytes) -> None:
         """Write the command's standard input and close it; what it does not want to read is its own affair."""
-        channel.settimeout(self._answer_s)
+        channel.settimeout(self.answer_s)
         try:
             for start in range(0, len(content), _PUSH_CHUNK_BYTES):
                 channel.sendall(content[start : start + _PUSH_CHUNK_BYTES])
             channel.shutdown_write()
         except TimeoutError:
             raise ConnectionFault(
-                f"{self._host.address} took nothing for {self._answer_s:.0f} s of what is pushed"
+                f"{self} took nothing for {self.answer_s:.0f} s of what is pushed"
             ) from None
         except OSError:
             return
@@ -168,7 +142,7 @@ class SshConnection:
                 channel.close()
         except (paramiko.SSHException, OSError, EOFError) as error:
             self.close()
-            raise ConnectionFault(f"{self._host.address} was lost: {_text(error)}") from error
+            raise ConnectionFault(f"{self} was lost: {_text(error)}") from error
 
     def _opened(self) -> paramiko.Channel:
         give_up_s = time.monotonic() + _REFUSED_SESSION_S
@@ -178,7 +152,7 @@ class SshConnection:
             except paramiko.ChannelException as refusal:
                 if time.monotonic() > give_up_s:
                     raise ConnectionFault(
-                        f"{self._host.address} refuses another session ({_text(refusal)}): is it at its MaxSessions?"
+                        f"{self} refuses another session ({_text(refusal)}): is it at its MaxSessions?"
                     ) from None
                 time.sleep(POLL_S)
 
@@ -263,11 +237,6 @@ def _drain(channel: paramiko.Channel, watch: Watch) -> Ending:
             watch.hear(errors=channel.recv_stderr(65536))
         if ending := watch.reason_to_end():
             return ending
-
-
-def _reason(result: CommandResult) -> str:
-    lines = result.errors.strip().splitlines()
-    return lines[0] if lines else result.ending.value
 
 
 def _text(error: BaseException) -> str:

@@ -35,6 +35,14 @@ class Watch:
         """What was read from the error stream so far."""
         return self._errors.decode(errors="replace")
 
+    @property
+    def printed(self) -> str:
+        """The end of what was read from both streams so far."""
+        ends = (
+            stream[-_FLOOD_SAMPLE_BYTES:].decode(errors="replace") for stream in (self._output, self._errors)
+        )
+        return "\n".join(ends).strip()
+
     def reason_to_end(self) -> Ending | None:
         """Look at the limits; None while the command may run on."""
         now_s = time.monotonic()

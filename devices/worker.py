@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from devices.bandwidth import measure_bandwidth
+from devices.bandwidth_plan import BandwidthPlan, job_plan_from_dict
 from devices.conditions import read_conditions
 from devices.connection import Limits
 from devices.delivery import Delivery
@@ -29,7 +31,7 @@ from devices.measuring import measure
 from devices.membership import Membership
 from devices.outcome import DeviceLost, NotReady, Outcome, RunnerFault, outcome_to_dict
 from devices.owner_rules import OwnersGate
-from devices.plan import MeasurementPlan, from_dict
+from devices.plan import MeasurementPlan
 from devices.service_link import DeviceRegistration, Lease, ServiceLink, Stand, StationReport
 from devices.station import OpenStation, Station
 from devices.station_board import StationBoard
@@ -188,9 +190,12 @@ class Worker:
         self, lease: Lease, opened: OpenStation, link: ServiceLink, give_up: threading.Event
     ) -> Outcome:
         try:
-            plan = from_dict(lease.plan)
+            plan = job_plan_from_dict(lease.plan)
         except PlanError as error:
             return RunnerFault(f"this agent cannot read the plan: {error}", "")
+        if isinstance(plan, BandwidthPlan):
+            with self._turns.turn(opened.machine, give_up):
+                return measure_bandwidth(plan, opened.bench, give_up, self._measured)
         graphs = _fetch(link, plan, give_up)  # before the machine must be quiet
         with self._turns.turn(opened.machine, give_up):
             return measure(plan, opened.bench, graphs.__getitem__, give_up, self._measured)

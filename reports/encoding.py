@@ -7,6 +7,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from reports.errors import RowError
+from reports.profile_rows import ProfileReport
 from reports.rows import MeasurementReport, ProgressRow, StudyReport
 
 Json = dict[str, Any]
@@ -46,6 +47,18 @@ def measurement_from_dict(mapping: Mapping[str, Any]) -> MeasurementReport:
     measurement = _to_row(MeasurementReport, mapping, "measurement")
     assert isinstance(measurement, MeasurementReport)
     return measurement
+
+
+def profile_to_dict(profile: ProfileReport) -> Json:
+    """A device's profile as JSON values."""
+    return _row_to_plain(profile)
+
+
+def profile_from_dict(mapping: Mapping[str, Any]) -> ProfileReport:
+    """What `profile_to_dict` wrote; raises RowError naming the place that does not fit."""
+    profile = _to_row(ProfileReport, mapping, "profile")
+    assert isinstance(profile, ProfileReport)
+    return profile
 
 
 def rows_to_plain(rows: Sequence[object]) -> list[Json]:

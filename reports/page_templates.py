@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports import number_text
+from reports import number_text, profile_view
 from reports.drawing import block_runs
 from reports.palette import MIXER_STYLES
 from reports.passport import sections
@@ -24,6 +24,7 @@ SCRIPTS = (
     "tables.js",
     "report.js",
 )
+PROFILE_SCRIPTS = ("vendor/echarts.min.js", "report_data.js", "profile_charts.js", "report.js")
 STYLESHEET = "report.css"
 
 
@@ -39,6 +40,7 @@ def page_environment() -> Environment:
     )
     environment.filters.update(_FILTERS)
     environment.globals["mixer_styles"] = MIXER_STYLES
+    environment.globals["missing"] = profile_view.missing
     return environment
 
 
@@ -69,6 +71,11 @@ _FILTERS = {
     "heading": number_text.heading_text,
     "sections": sections,
     "block_runs": block_runs,
+    "short": profile_view.short_number,
+    "relative_spread": profile_view.spread,
+    "times": profile_view.times,
+    "place_title": profile_view.place_title,
+    "gigabytes": profile_view.gigabytes,
     "time_left": lambda progress: number_text.band_text(
         progress.seconds_left_low, progress.seconds_left_high
     ),

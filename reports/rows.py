@@ -59,7 +59,7 @@ class TrialRow:
 
     `closest` marks the least violating trials of a study in which none meets the constraints.
     `detail` is the reason of a failure in one line, `log_excerpt` the last lines of its log.
-    `href` leads to the trial's own page, "" where there is none.
+    `href` leads to the trial's own page, "" where there is none. `flags` say what makes its numbers doubtful.
     """
 
     number: int
@@ -85,6 +85,7 @@ class TrialRow:
     digest: str = ""
     seconds: float | None = None
     finished_at: str | None = None
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -264,7 +265,7 @@ class DeviceSummaryRow:
 
     `state` is measuring, idle, resting, paused, quarantined, away or unopened; `reason` says why, `hint` what to type
     and `hint_place` where, `commands` what can be typed anyway. `is_registered` is False for one that its agent never
-    could open.
+    could open; `profile_href` leads to its profile, "" where there is none.
     """
 
     name: str
@@ -282,6 +283,7 @@ class DeviceSummaryRow:
     log_href: str = ""
     commands: tuple[str, ...] = ()
     is_registered: bool = True
+    profile_href: str = ""
 
     @property
     def state_words(self) -> str:

@@ -90,7 +90,8 @@ def measurement_table(measurement: MeasurementReport) -> RenderableType:
     ]
     body = _values_table(trial, measurement.columns) if trial.cells else _failure(trial)
     workload = ", ".join(f"{value} {name}" for name, value in measurement.workload.items())
-    notes = [Text(measurement.note, style="yellow")] if measurement.note else []
+    told = [*trial.flags, measurement.note]
+    notes = [Text(note, style="yellow") for note in told if note]
     return Group(*heads, body, *notes, Text(f"{measurement.precision}; {workload}", style="dim"))
 
 

@@ -18,6 +18,7 @@ from service.api import (
     measurements,
     pages,
     problems,
+    profiles,
     studies,
     trials,
 )
@@ -34,6 +35,7 @@ ROUTERS: Sequence[APIRouter] = (
     attempts.router,
     measurements.router,
     devices.router,
+    profiles.router,
     agents.router,
     examinations.router,
     jobs.router,

@@ -7,7 +7,7 @@ from service.api.schemas import AttemptOut
 
 ENDINGS = {"": "under way", "released": "given back", "expired": "no report came"}
 PURPOSES = {"single": "single measurement"}
-NO_FAILURES = frozenset({"measured", "under way", "given back"})
+NO_FAILURES = frozenset({"measured", "bandwidth_measured", "under way", "given back"})
 
 
 def attempt_row(attempt: AttemptOut) -> AttemptRow:

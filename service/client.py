@@ -127,6 +127,27 @@ class Client:
         response = self._request("PATCH", f"/devices/{_part(name)}", json={"labels": dict(labels)})
         return self._read(schemas.DeviceOut, response)
 
+    def begin_profile(self, device: str, wish: schemas.ProfileWish) -> schemas.ProfileOut:
+        """Ask for a device's profile; join the one under way, or get the one that is there."""
+        path = f"/devices/{_part(device)}/profile"
+        return self._post(schemas.ProfileOut, path, wish.model_dump(mode="json"))
+
+    def profile(self, profile_id: str) -> schemas.ProfileOut:
+        """Read how far a profile is, and all that is known so far."""
+        return self._get(schemas.ProfileOut, f"/profiles/{_part(profile_id)}")
+
+    def device_profile(self, device: str) -> schemas.ProfileOut:
+        """Read a device's newest profile."""
+        return self._get(schemas.ProfileOut, f"/devices/{_part(device)}/profile")
+
+    def cancel_profile(self, profile_id: str) -> schemas.ProfileOut:
+        """Stop a profile; what was measured stays."""
+        return self._post(schemas.ProfileOut, f"/profiles/{_part(profile_id)}/cancel", {})
+
+    def profile_html(self, profile_id: str) -> bytes:
+        """Read a profile as one self-contained HTML file."""
+        return self._request("GET", f"/profiles/{_part(profile_id)}/page.html").content
+
     def measure(self, wish: schemas.MeasurementWish) -> schemas.MeasurementOut:
         """Ask for one architecture to be measured."""
         return self._post(schemas.MeasurementOut, "/measurements", wish.model_dump(mode="json"))

@@ -36,7 +36,11 @@ def _registered(device: DeviceOut) -> DeviceSummaryRow:
         examined_at=_moment(device.examined_at),
         examination=device.examination,
         log_href=f"/devices/{quote(device.name)}/attempts",
-        commands=(f"loopfront device {verb} {name}", f"loopfront device label {name} room=lab"),
+        commands=(
+            f"loopfront device {verb} {name}",
+            f"loopfront device label {name} room=lab",
+            f"loopfront device profile {name}",
+        ),
     )
 
 

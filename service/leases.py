@@ -13,7 +13,7 @@ FIRST_RETRY_DELAY_S, LONGEST_RETRY_DELAY_S = 5.0, 300.0
 """A fault of the device is tried again after the first delay, which doubles from fault to fault."""
 
 CANDIDATE_FAULTS = frozenset({"out_of_memory", "unsupported", "timed_out"})
-FINAL_KINDS = CANDIDATE_FAULTS | {"measured", "wrong_output"}
+FINAL_KINDS = CANDIDATE_FAULTS | {"measured", "bandwidth_measured", "wrong_output"}
 RETRIED_KINDS = frozenset({"not_ready", "throttled", "runner_fault", "device_lost"})
 
 DEVICE_TROUBLE = frozenset({"not_ready", "throttled", "device_lost"})

@@ -21,7 +21,7 @@ from devices.plan import (
     Workload,
 )
 from operators.architecture import Architecture
-from operators.cost import parameters
+from operators.cost import decode_bytes, parameters
 from operators.lowering import LoweredGraph, lower
 from operators.mixers.sliding_window_attention import CACHE_SLACK_TOKENS, SlidingWindowAttention
 from operators.pool import Section
@@ -216,6 +216,11 @@ def _protocol(architecture: Architecture, conditions: Conditions, processes: tup
         most *= MORE_PROCESSES
     # A 60 M candidate's process takes 4 s; this leaves a machine that is ten times slower its time.
     deadline_s = 60.0 + millions * workload.prompt_tokens / 256
+    # About 40 steps at each deeper context, where the cache outweighs the parameters, at 0.5 GB/s.
+    deeper_bytes = sum(
+        decode_bytes(architecture, conditions.precision, each) for each in workload.deeper_contexts
+    )
+    deadline_s += 40 * deeper_bytes / 0.5e9
     return Protocol(
         profile=conditions.measuring.profile,
         minimum_processes=least,

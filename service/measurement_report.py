@@ -12,6 +12,7 @@ from reports.rows import MeasurementReport
 from service.measured_cache import MeasuredCache
 from service.measurement_desk import read_calibration
 from service.observations import observe
+from service.plausibility import flags, memory_ceiling
 from service.quality_scores import LOSS, relative_loss
 from service.report_columns import measured_columns
 from service.report_devices import device_row
@@ -47,7 +48,9 @@ def _report(
 ) -> MeasurementReport:
     device = Devices(session).get(row.device_id)
     conditions = conditions_of(row)
-    observed = observe(measured, read_calibration(calibration).reference, device.name)
+    reference = read_calibration(calibration).reference
+    observed = observe(measured, reference, device.name)
+    ceiling = memory_ceiling(session, device.id, reference, conditions.workload)
     observed[LOSS] = relative_loss(architecture)
     columns = measured_columns(device.name, conditions.workload)
     return MeasurementReport(
@@ -63,6 +66,7 @@ def _report(
             outcome="measured",
             seconds=measured.seconds,
             finished_at=row.finished_at.isoformat() if row.finished_at else None,
+            flags=flags(architecture, conditions, observed, {device.name: ceiling}),
         ),
         columns=tuple(column for column in columns if column.name in observed),
         device=device_row(

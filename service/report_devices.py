@@ -32,7 +32,7 @@ def device_row(
     return DeviceRow(
         name=device.name,
         target=target,
-        facts=_facts(device.facts),
+        facts=device_facts(device.facts),
         calibration=_calibration(calibration, measurement),
         sentinel_prefill_ms=reference.get("prefill_ms"),
         sentinel_decode_ms=reference.get("decode_ms"),
@@ -54,7 +54,8 @@ def sentinel_points(measurements: Iterable[tuple[str, str, Measured]]) -> tuple[
     )
 
 
-def _facts(facts: Mapping[str, Any]) -> dict[str, str]:
+def device_facts(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Show what a device says of itself, as far as it says anything."""
     return {
         label: _text(name, facts[name]) for name, label in SHOWN_FACTS.items() if facts.get(name) is not None
     }

@@ -13,14 +13,21 @@ from search.objective import metric_named, violations
 from search.observation import Observation
 from search.quality.reduction import reduce_to_four
 from service.observations import observations_from_dict
+from service.plausibility import flags
 from service.report_passport import passport_lines, plain_text
 from service.store.rows import TrialRow as StoredTrial
 from service.study_file import StudyDefinition
 from service.study_rows import StudyFront, StudyRows
 
 
-def trial_row(rows: StudyRows, stored: StoredTrial, front: StudyFront, log_excerpt: str = "") -> TrialRow:
-    """Show one trial."""
+def trial_row(
+    rows: StudyRows,
+    stored: StoredTrial,
+    front: StudyFront,
+    ceilings: Mapping[str, float],
+    log_excerpt: str = "",
+) -> TrialRow:
+    """Show one trial; `ceilings` are what the memory of each target's device gives, in bytes per second."""
     observed = observations_from_dict(stored.observations)
     return architecture_row(
         rows.architectures[stored.id],
@@ -37,6 +44,7 @@ def trial_row(rows: StudyRows, stored: StoredTrial, front: StudyFront, log_excer
         detail=stored.detail,
         href=f"/studies/{rows.study.name}/trials/{stored.number}",
         log_excerpt=log_excerpt,
+        flags=flags(rows.architectures[stored.id], rows.definition.conditions, observed, ceilings),
         seconds=_seconds(stored),
         finished_at=stored.finished_at.isoformat() if stored.finished_at else None,
     )

@@ -1,4 +1,4 @@
-"""The thread that moves every study and measurement request on, one step at a time."""
+"""The thread that moves every study, profile and measurement request on, one step at a time."""
 
 import threading
 import traceback
@@ -11,8 +11,10 @@ from operators.errors import OperatorError
 from search.errors import SearchError
 from service.errors import ServiceError, StorageFull
 from service.parts import Parts
+from service.profile_lead import step_profile
 from service.request_lead import step_request
-from service.store import requests, studies
+from service.store import profiles, requests, studies
+from service.store.profiles import Profiles
 from service.store.requests import MeasurementRequests
 from service.store.studies import Studies
 from service.store.trials import Trials
@@ -65,8 +67,10 @@ class SearchLoop:
     def _round(self) -> bool:
         with self.parts.database.read() as session:
             request_ids = [row.id for row in MeasurementRequests(session).open()]
+            profile_ids = [row.id for row in Profiles(session).open()]
             study_ids = [row.id for row in Studies(session).active()]
         moved = [self._step_request(each) for each in request_ids]
+        moved += [self._step_profile(each) for each in profile_ids]
         moved += [self._step_study(each) for each in study_ids]
         return any(moved) and not self._stop.is_set()
 
@@ -101,6 +105,19 @@ class SearchLoop:
             self._tell("request", request_id, error)
             with self.parts.database.write() as session:
                 MeasurementRequests(session).end(request_id, requests.FAILED, _in_a_line(error))
+            return True
+
+    def _step_profile(self, profile_id: str) -> bool:
+        try:
+            return step_profile(self.parts, profile_id, self._stop)
+        except _OWN_TROUBLE:
+            raise
+        except Exception as error:  # as above
+            if self._stop.is_set():
+                return False
+            self._tell("profile", profile_id, error)
+            with self.parts.database.write() as session:
+                Profiles(session).end(profile_id, profiles.FAILED, _in_a_line(error))
             return True
 
     def _tell(self, what: str, identifier: str, error: Exception) -> None:

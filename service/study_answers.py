@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from devices.outcome import Measured, outcome_from_dict
+from devices.outcome import BandwidthMeasured, Measured, outcome_from_dict
 from service.store.jobs import DONE, Jobs
 from service.store.measurements import Measurements
 from service.store.rows import TrialMeasurementRow
@@ -37,4 +37,5 @@ def _read_measurement(session: Session, measurement_id: str) -> Measured | Failu
     outcome = outcome_from_dict(Measurements(session).get(measurement_id).outcome)
     if isinstance(outcome, Measured):
         return outcome
+    assert not isinstance(outcome, BandwidthMeasured), "a trial's job answers with nothing else"
     return Failure(outcome.kind, outcome.reason)

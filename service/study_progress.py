@@ -62,7 +62,7 @@ def _outside_the_constraints(rows: StudyRows, front: StudyFront) -> str:
 def _last_finished(rows: StudyRows, front: StudyFront) -> ReportTrial | None:
     ended = [row for row in rows.trials if row.finished_at is not None]
     newest = max(ended, key=lambda row: str(row.finished_at), default=None)
-    return trial_row(rows, newest, front) if newest is not None else None
+    return trial_row(rows, newest, front, {}) if newest is not None else None
 
 
 def _current(rows: StudyRows) -> tuple[CurrentRow, ...]:

@@ -11,6 +11,7 @@ from search.observation import Observation
 from service.measured_cache import MeasuredCache
 from service.measurement_desk import read_calibration
 from service.observations import observations_from_dict, observe
+from service.plausibility import memory_ceiling
 from service.quality_scores import proxy_caveats
 from service.report_columns import columns_of
 from service.report_devices import device_row, sentinel_points
@@ -49,6 +50,7 @@ def study_report(
     answers = list(_answers(session, cache, rows))
     front = front_of(rows.trials, rows.definition)
     study, definition = rows.study, rows.definition
+    ceilings = dict(_ceilings(session, rows))
     return StudyReport(
         name=study.name,
         state=study.state,
@@ -61,7 +63,9 @@ def study_report(
         budget=budget_text(definition.budget),
         space=space_text(definition.space),
         columns=columns_of(definition),
-        trials=tuple(trial_row(rows, each, front, _log_excerpt(session, rows, each)) for each in rows.trials),
+        trials=tuple(
+            trial_row(rows, each, front, ceilings, _log_excerpt(session, rows, each)) for each in rows.trials
+        ),
         devices=tuple(device_row(b.device, b.target, b.calibration, b.measurement) for b in rows.devices),
         hypervolume=_hypervolume(rows),
         reference_point=_reference_point(rows),
@@ -82,6 +86,14 @@ def _answers(session: Session, cache: MeasuredCache, rows: StudyRows) -> Iterato
             measured = cache.read(session, measurement_id) if measurement_id else None
             if measured is not None:
                 yield _Answer(trial, row, measured)
+
+
+def _ceilings(session: Session, rows: StudyRows) -> Iterator[tuple[str, float]]:
+    for bound in rows.devices:
+        if bound.calibration is not None:
+            reference = read_calibration(bound.calibration).reference
+            workload = rows.definition.workload
+            yield bound.target, memory_ceiling(session, bound.device.id, reference, workload)
 
 
 def _measurement_of_job(session: Session, job_id: str | None) -> str | None:

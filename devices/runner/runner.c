@@ -8,6 +8,7 @@
  *
  *     loopfront-plan 1
  *     task library | pool | check | memory | time   (`library` loads the runtime; `pool` keeps a pool that is sound)
+ *       or bandwidth                    reads `buffer_bytes` of memory with 1 and with `threads` threads in turn
  *     nonce HEX                         repeated in the first and the last record
  *     deadline_s SECONDS                the runner gives up by itself after this long
  *     memory_limit_bytes N              0 for none
@@ -19,6 +20,7 @@
  *     prefills N / blocks N / steps N   `time`: how many prefills, decode blocks, and decode steps of each model
  *                                   per block; candidate and sentinel take turns step by step; 0 prefills: decode alone
  *     sentinel_loads_first 0|1          `time`: which of the two is loaded first
+ *     buffer_bytes N / repetitions N    `bandwidth`: how much is read, and how often
  *     prompt_ids ID ... / decode_ids ID ... / logit_indices N ...      `check`
  *     pool SEED PATH                    a weight pool; its sections follow
  *     section bytes COUNT
@@ -30,7 +32,7 @@
  *     end
  *
  * It prints JSON lines, each with a "record": hello, library, heartbeat (every 2 s), pool, loaded, warm_up, block,
- * logits, memory, and as its last `failed` or `done`. Only `done` with the nonce and the right number of samples
+ * logits, memory, bandwidth, and as its last `failed` or `done`. Only `done` with the nonce and the right number of samples
  * (durations, logits or memory readings printed before it) is a success. It dies with its reader (SIGPIPE).
  *
  * ONNX Runtime's C API is a table of function pointers that only ever grows, so the slots used here are declared
@@ -171,7 +173,7 @@ static struct {
     double deadline_s;
     uint64_t memory_limit_bytes;
     int64_t threads, batch, prompt_tokens, context_tokens, generate_tokens, prefills, blocks, steps,
-        deeper_blocks, sentinel_loads_first;
+        deeper_blocks, sentinel_loads_first, buffer_bytes, repetitions;
     struct ids prompt_ids, decode_ids, logit_indices, deeper_contexts, cpus;
     struct pool pools[MAXIMUM_MODELS];
     struct model_plan models[MAXIMUM_MODELS];
@@ -270,6 +272,7 @@ static int64_t *number_named(const char *key) {
         {"context_tokens", &plan.context_tokens}, {"generate_tokens", &plan.generate_tokens},
         {"prefills", &plan.prefills}, {"blocks", &plan.blocks}, {"steps", &plan.steps},
         {"deeper_blocks", &plan.deeper_blocks}, {"sentinel_loads_first", &plan.sentinel_loads_first},
+        {"buffer_bytes", &plan.buffer_bytes}, {"repetitions", &plan.repetitions},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(key, known[i].key) == 0) return known[i].number;
@@ -839,6 +842,71 @@ static void run_time(void) {
     }
 }
 
+/* The memory's bandwidth: plain reading, which no decode step can beat. */
+
+#define LARGEST_TEAM 256
+typedef uint64_t word_pair __attribute__((vector_size(16))); /* what every SSE2 and NEON register holds */
+struct reading { const word_pair *from; size_t count; word_pair sum; };
+
+static void *read_words(void *argument) {
+    struct reading *reading = argument;
+    const word_pair *from = reading->from, *end = from + reading->count / 8 * 8;
+    word_pair a = {0}, b = a, c = a, d = a, e = a, f = a, g = a, h = a;
+    for (; from < end; from += 8) {
+        a += from[0], b += from[1], c += from[2], d += from[3];
+        e += from[4], f += from[5], g += from[6], h += from[7];
+    }
+    reading->sum = a + b + c + d + e + f + g + h;
+    return NULL;
+}
+
+/* Read the buffer once with a team, this thread among it; return the milliseconds until the last is done. */
+static double read_buffer(const word_pair *buffer, size_t count, int64_t team) {
+    struct reading readings[LARGEST_TEAM];
+    pthread_t threads[LARGEST_TEAM];
+    size_t share = count / (size_t)team;
+    double begun_ms = now_ms();
+    for (int64_t t = 0; t < team; t++) {
+        readings[t] = (struct reading){.from = buffer + (size_t)t * share, .count = share};
+        if (t && pthread_create(&threads[t], NULL, read_words, &readings[t]))
+            fail("fault", "thread %lld of %lld did not start", (long long)t, (long long)team);
+    }
+    read_words(&readings[0]);
+    for (int64_t t = 1; t < team; t++) pthread_join(threads[t], NULL);
+    double elapsed_ms = now_ms() - begun_ms;
+    __asm__ volatile("" : : "m"(readings)); /* or the compiler may leave out a reading that nobody looks at */
+    runs_finished++;
+    return elapsed_ms;
+}
+
+static void print_bandwidth(int64_t team, size_t bytes, const double *elapsed_ms) {
+    open_record("bandwidth");
+    add(", \"threads\": %lld, \"bytes_read\": %zu", (long long)team, bytes);
+    add_numbers("read_ms", elapsed_ms, (size_t)plan.repetitions);
+    send_record();
+}
+
+static void run_bandwidth(void) {
+    if (plan.threads < 1 || plan.threads > LARGEST_TEAM || plan.repetitions < 1 || plan.buffer_bytes < CHUNK_BYTES)
+        fail("fault", "plan: task bandwidth needs 1 to %d threads, repetitions, and %d bytes or more", LARGEST_TEAM,
+             CHUNK_BYTES);
+    int64_t teams[] = {1, plan.threads};
+    int kinds = plan.threads > 1 ? 2 : 1;
+    size_t count = (size_t)plan.buffer_bytes / sizeof(word_pair);
+    word_pair *buffer = allocate(count * sizeof *buffer);
+    for (size_t i = 0; i < count; i++) buffer[i] = (word_pair){i, ~i}; /* untouched pages are all the same zeros */
+    double *elapsed_ms[] = {allocate((size_t)plan.repetitions * 8), allocate((size_t)plan.repetitions * 8)};
+    for (int64_t repetition = -1; repetition < plan.repetitions; repetition++) { /* the first warms up */
+        for (int kind = 0; kind < kinds; kind++) {
+            double spent_ms = read_buffer(buffer, count, teams[kind]);
+            if (repetition >= 0) elapsed_ms[kind][repetition] = spent_ms;
+        }
+    }
+    for (int kind = 0; kind < kinds; kind++)
+        print_bandwidth(teams[kind], count / (size_t)teams[kind] / 8 * 8 * (size_t)teams[kind] * sizeof *buffer,
+                        elapsed_ms[kind]);
+}
+
 static double started_ms;
 
 static void *watch(void *unused) {
@@ -890,6 +958,7 @@ int main(int count, char **arguments) {
     else if (!strcmp(plan.task, "check")) run_check();
     else if (!strcmp(plan.task, "memory")) run_memory();
     else if (!strcmp(plan.task, "time")) run_time();
+    else if (!strcmp(plan.task, "bandwidth")) run_bandwidth();
     else fail("fault", "plan: unknown task '%s'", plan.task);
     open_record("done");
     add_text("nonce", plan.nonce);

@@ -236,7 +236,7 @@ Loopfront.showNews = () => {
 };
 
 // htmx fetches the page again and morphs it; what the reader chose, sorted and typed is put back in the same moment.
-Loopfront.listenToNews = () => {
+Loopfront.listenToNews = (show) => {
   const main = () => document.getElementById("main");
   const banner = (hidden) => { document.getElementById("connection").hidden = hidden; };
   document.addEventListener("htmx:before:request", (event) => { if (main().dataset.running !== "yes") event.preventDefault(); });
@@ -244,7 +244,7 @@ Loopfront.listenToNews = () => {
   document.addEventListener("htmx:after:swap", (event) => {
     const failed = event.detail.ctx?.response?.status >= 400;
     banner(!failed);
-    if (!failed) Loopfront.showNews();
+    if (!failed) show();
   });
   document.addEventListener("htmx:error", () => banner(false));
 };
@@ -257,9 +257,14 @@ Loopfront.start = () => {
     document.querySelectorAll("[data-samples]").forEach((box) => Loopfront.drawSamples(box, box.dataset.samples));
     return;
   }
+  if (kind === "profile") {
+    Loopfront.showProfile();
+    if (document.getElementById("connection")) Loopfront.listenToNews(Loopfront.showProfile);
+    return;
+  }
   Loopfront.showNews();
   Loopfront.listenToPage();
-  if (kind === "study") Loopfront.listenToNews();
+  if (kind === "study") Loopfront.listenToNews(Loopfront.showNews);
 };
 
 Loopfront.start();

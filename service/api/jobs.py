@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path
 
+from devices.bandwidth_plan import BandwidthPlan
+from devices.outcome import BandwidthMeasured, Measured
 from service.api.attempts import attempt_out
 from service.api.dependencies import ServiceParts, require_agent
 from service.api.schemas import Heartbeat, JobLog, JobResult, LeaseExtended, Release, Stored
@@ -50,6 +52,7 @@ def result(job_id: JobId, given: JobResult, parts: ServiceParts) -> Stored:
     """
     try:
         outcome = read_result(given.outcome)
+        _require_answer(parts, job_id, outcome)
     except BadInput as error:
         with contextlib.suppress(ResultRefused):
             _store(parts, job_id, given.token, unusable_result(given.outcome, error))
@@ -94,3 +97,16 @@ def _store(parts: Parts, job_id: str, token: int, outcome: dict[str, Any]) -> No
             Jobs(session).keep_evidence(job_id, token, refusal.code, outcome)
         raise
     parts.bell.ring()
+
+
+def _require_answer(parts: Parts, job_id: str, outcome: dict[str, Any]) -> None:
+    """Refuse numbers of another kind than the job asked for."""
+    with parts.database.read() as session:
+        plan = Jobs(session).get(job_id).plan
+    expected = BandwidthMeasured.kind if plan.get("kind") == BandwidthPlan.kind else Measured.kind
+    if outcome["kind"] in {Measured.kind, BandwidthMeasured.kind} - {expected}:
+        raise BadInput(
+            f"{outcome['kind']!r} doesn't answer this job, which asks for {expected!r}",
+            field="outcome.kind",
+            hint="report what was measured under the job that asked for it",
+        )

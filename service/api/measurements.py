@@ -11,14 +11,15 @@ from reports.encoding import measurement_to_dict
 from service.api.dependencies import ServiceParts
 from service.api.schemas import MeasurementOut, MeasurementWish
 from service.device_limits import refuse_threads
-from service.device_state import DOCTOR, waiting_words
+from service.device_state import DOCTOR
 from service.errors import BadInput
 from service.known_layouts import NamedArchitecture, Scale, from_document, named, require_windows_within
 from service.measurement_report import measurement_report
 from service.parts import Parts
+from service.request_step import request_step
 from service.store.agents import Devices
-from service.store.jobs import LEASED, Jobs
-from service.store.requests import CANCELLED, OPEN, RUNNING, WAITING, MeasurementRequests
+from service.store.jobs import Jobs
+from service.store.requests import CANCELLED, MeasurementRequests
 from service.store.rows import DeviceRow, MeasurementRequestRow
 from service.store.stations import Stations
 from service.store.trials import Candidates
@@ -113,20 +114,8 @@ def _shown(session: Session, parts: Parts, row: MeasurementRequestRow) -> Measur
         detail=row.detail,
         layout=Candidates(session).get(row.candidate_digest).layout,
         device=Devices(session).get(row.device_id).name,
-        step=_step(session, row),
+        step=request_step(session, row),
         created_at=row.created_at,
         finished_at=row.finished_at,
         report=measurement_to_dict(report) if report else None,
     )
-
-
-def _step(session: Session, row: MeasurementRequestRow) -> str:
-    obstacle = waiting_words(session, Devices(session).get(row.device_id))
-    if obstacle and row.state in OPEN:
-        return obstacle
-    if row.state == WAITING:
-        return "calibrating the device with the sentinel" if row.calibration_id is None else "building"
-    if row.job_id is None or row.state != RUNNING:
-        return row.state
-    job = Jobs(session).get(row.job_id)
-    return "measuring" if job.state == LEASED else f"waiting for the device {job.detail}".strip()

@@ -1,6 +1,8 @@
 """The pages for people: the list of studies, a study's live page, a trial with everything behind it."""
 
+from dataclasses import replace
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Path
 from fastapi.responses import HTMLResponse
@@ -13,13 +15,18 @@ from reports.pages import (
     render_study_page,
     render_trial_page,
 )
-from reports.rows import PageUrls, StudySummaryRow, TrialDetail
+from reports.profile_page import render_profile_page
+from reports.rows import DeviceSummaryRow, PageUrls, StudySummaryRow, TrialDetail
 from service.api.attempts import device_attempts, trial_attempts
 from service.api.dependencies import ServiceParts
 from service.api.devices import list_devices, list_unregistered
+from service.api.profiles import newest_profile, profile_page
 from service.attempt_rows import attempt_row
 from service.device_rows import device_rows
 from service.errors import NotFound
+from service.parts import Parts
+from service.profile_report import profile_report
+from service.store.profiles import Profiles
 from service.store.rows import StudyRow
 from service.store.studies import Studies
 from service.study_progress import progress_of
@@ -27,6 +34,7 @@ from service.study_report import study_report
 from service.study_rows import read_rows
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+DeviceKey = Annotated[str, Path(max_length=200)]
 StudyKey = Annotated[str, Path(max_length=100)]
 
 
@@ -35,15 +43,24 @@ def index(parts: ServiceParts) -> HTMLResponse:
     """Show every study and every device."""
     with parts.database.read() as session:
         studies = tuple(_study_line(session, row) for row in Studies(session).all())
-    devices = device_rows(list_devices(parts), list_unregistered(parts))
-    return HTMLResponse(render_index(studies, devices, PageUrls(page="/"), parts.trouble))
+    return HTMLResponse(render_index(studies, _device_rows(parts), PageUrls(page="/"), parts.trouble))
 
 
 @router.get("/devices")
 def devices_page(parts: ServiceParts) -> HTMLResponse:
     """Show every device that an agent knows: whether it can be measured, and what to type where not."""
-    rows = device_rows(list_devices(parts), list_unregistered(parts))
-    return HTMLResponse(render_devices(rows, PageUrls(page="/devices"), parts.trouble))
+    return HTMLResponse(render_devices(_device_rows(parts), PageUrls(page="/devices"), parts.trouble))
+
+
+@router.get("/devices/{name}/profile")
+def device_profile_page(name: DeviceKey, parts: ServiceParts) -> HTMLResponse:
+    """Show a device's newest profile as it is now; the page refreshes itself while it is measured."""
+    with parts.database.read() as session:
+        row = newest_profile(session, name)
+        report = profile_report(session, row)
+    api = f"/api/v1/profiles/{row.id}"
+    urls = PageUrls(page=quote(profile_page(report.device)), report_html=f"{api}/page.html", report_json=api)
+    return HTMLResponse(render_profile_page(report, urls))
 
 
 @router.get("/studies/{name}")
@@ -95,3 +112,13 @@ def _study_line(session: Session, row: StudyRow) -> StudySummaryRow:
         href=f"/studies/{row.name}",
         seconds=progress.elapsed_seconds,
     )
+
+
+def _device_rows(parts: Parts) -> tuple[DeviceSummaryRow, ...]:
+    """Show every device, with a way to its profile where there is one."""
+    listed = list_devices(parts)
+    with parts.database.read() as session:
+        profiled = Profiles(session).devices_with_one()
+    pages = {each.name: quote(profile_page(each.name)) for each in listed if each.id in profiled}
+    rows = device_rows(listed, list_unregistered(parts))
+    return tuple(replace(row, profile_href=pages.get(row.name, "")) for row in rows)

@@ -409,6 +409,40 @@ class MeasurementOut(Answer):
     report: dict[str, Any] | None
 
 
+class ProfileWish(Given):
+    """What of a device to profile: mixers at a width, the depths of decode, whole shapes; `again` measures anew."""
+
+    width: int = Field(default=1024, ge=128, le=4096, multiple_of=128)
+    prompt_tokens: int = Field(default=512, ge=16, le=8192)
+    contexts: list[Annotated[int, Field(ge=256, le=65536)]] = Field(
+        default=[512, 4096, 32768], min_length=1, max_length=6
+    )
+    mixers: list[Annotated[str, Field(max_length=100)]] | None = Field(default=None, max_length=20)
+    """All, unless some are named; ratios need short_conv."""
+    shapes: list[Annotated[str, Field(max_length=100)]] = Field(
+        default=["lfm2-350m", "gemma-3-270m", "qwen3-0.6b", "qwen3.5-0.8b"], max_length=20
+    )
+    threads: int = Field(default=1, ge=1, le=256)
+    again: bool = False
+
+
+class ProfileOut(Answer):
+    """How far a profile is, and its report as `reports.profile_rows.ProfileReport` writes it."""
+
+    id: str
+    device: str
+    state: str
+    detail: str
+    step: str
+    entries_done: int
+    entries_total: int
+    seconds_left: float | None
+    created_at: datetime
+    finished_at: datetime | None
+    page: str
+    report: dict[str, Any]
+
+
 class VersionOut(Answer):
     """Which service this is."""
 

@@ -29,16 +29,16 @@ LARGEST_PORT = 65535
 FolderOption = Annotated[
     Path | None,
     typer.Option(
-        "--folder", help="For runner, weight pools and results. [default: ~/.local/share/loopfront-agent]"
+        "--folder", help="For runner, weight pools and results. (default: ~/.local/share/loopfront-agent)"
     ),
 ]
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", help="The machines to reach. [default: ~/.config/loopfront/agent.toml]"),
+    typer.Option("--config", help="The machines to reach. (default: ~/.config/loopfront/agent.toml)"),
 ]
 NoPhonesOption = Annotated[
     bool,
-    typer.Option("--no-phones", help="Leave the phones alone that adb shows. [or: LOOPFRONT_AGENT_PHONES=0]"),
+    typer.Option("--no-phones", help="Leave the phones alone that adb shows. (or: LOOPFRONT_AGENT_PHONES=0)"),
 ]
 
 FromDirOption = Annotated[
@@ -61,7 +61,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     server: Annotated[
         str | None, typer.Option("--server", help="Address of the service, such as http://127.0.0.1:8765.")
     ] = None,
-    name: Annotated[str, typer.Option("--name", help="Name of this machine. [default: its host name]")] = "",
+    name: Annotated[str, typer.Option("--name", help="Name of this machine. (default: its host name)")] = "",
     folder: FolderOption = None,
     config: ConfigOption = None,
     no_phones: NoPhonesOption = False,
@@ -101,13 +101,13 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
 @app.command("add-ssh")
 def add_ssh(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     address: Annotated[str, typer.Argument(help="user@host, or user@host:port.")],
-    name: Annotated[str | None, typer.Option("--name", help="Its name. [default: the host]")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Its name. (default: the host)")] = None,
     key: Annotated[
-        Path | None, typer.Option("--key", help="Your private key. [default: ~/.ssh/id_ed25519]")
+        Path | None, typer.Option("--key", help="Your private key. (default: ~/.ssh/id_ed25519)")
     ] = None,
     device_folder: Annotated[
         str | None,
-        typer.Option("--device-folder", help="Where files go there. [default: ~/.cache/loopfront]"),
+        typer.Option("--device-folder", help="Where files go there. (default: ~/.cache/loopfront)"),
     ] = None,
     folder: FolderOption = None,
     config: ConfigOption = None,
@@ -154,7 +154,7 @@ def doctor(
         str | None,
         typer.Option(
             "--server",
-            help="The service to tell what was found. [default: the one that the agent here talks to]",
+            help="The service to tell what was found. (default: the one that the agent here talks to)",
         ),
     ] = None,
     folder: FolderOption = None,
@@ -248,7 +248,7 @@ def fetch(
     platform: Annotated[
         list[str] | None,
         typer.Option(
-            "--platform", help="linux-x86_64, linux-aarch64 (Android too) or macos-arm64. [default: all]"
+            "--platform", help="linux-x86_64, linux-aarch64 (Android too) or macos-arm64. (default: all)"
         ),
     ] = None,
 ) -> None:

@@ -11,6 +11,7 @@ from rich.text import Text
 from service.api.schemas import DeviceOut, StationOut
 from service.client import Client
 from service.commands.attempts import print_attempts
+from service.commands.device_profile import profile
 from service.commands.listing import listing
 from service.commands.options import DataFolderOption, JsonOption, UrlOption, service_url
 from service.errors import BadInput
@@ -18,6 +19,8 @@ from service.errors import BadInput
 app = typer.Typer(no_args_is_help=True, help="Devices that agents know.")
 
 NameArgument = Annotated[str, typer.Argument(help="The device's name, as `loopfront device list` shows it.")]
+
+app.command("profile")(profile)
 
 
 @app.command("list")

@@ -14,7 +14,7 @@ from service.store.identifiers import new_id
 from service.store.rows import CalibrationRow, JobRow, MeasurementRow
 
 # A timeout may be one stall of the machine: it is the trial's answer, but never another trial's.
-REUSED_KINDS = (CANDIDATE_FAULTS | {"measured"}) - {"timed_out"}
+REUSED_KINDS = (CANDIDATE_FAULTS | {"measured", "bandwidth_measured"}) - {"timed_out"}
 CALIBRATION = "calibration"
 """A wrong output is our own bug and a lost device says nothing of the candidate: neither answers a later question."""
 

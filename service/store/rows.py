@@ -300,3 +300,46 @@ class EvidenceRow(Row):
     code: Mapped[str]
     outcome: Mapped[Json]
     created_at: Mapped[datetime]
+
+
+class DeviceProfileRow(Row):
+    """What a device tells at once: its memory's bandwidth, the mixers' costs and known shapes; measured as jobs."""
+
+    __tablename__ = "device_profiles"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    device_id: Mapped[str] = mapped_column(ForeignKey("devices.id"), index=True)
+    scope: Mapped[Json]
+    fresh: Mapped[bool]
+    state: Mapped[str] = mapped_column(index=True)
+    detail: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class ProfileEntryRow(Row):
+    """One measurement of a profile: a candidate's request, or the job that reads the memory's bandwidth."""
+
+    __tablename__ = "profile_entries"
+    __table_args__ = (UniqueConstraint("profile_id", "position"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    profile_id: Mapped[str] = mapped_column(ForeignKey("device_profiles.id"))
+    position: Mapped[int]
+    kind: Mapped[str]
+    name: Mapped[str]
+    copies: Mapped[int]
+    candidate_digest: Mapped[str | None] = mapped_column(ForeignKey("candidates.digest"))
+    conditions: Mapped[Json]
+    effort: Mapped[float]
+    observations: Mapped[Json]
+    state: Mapped[str]
+    outcome: Mapped[str]
+    detail: Mapped[str] = mapped_column(Text)
+    reused: Mapped[bool]
+    request_id: Mapped[str | None] = mapped_column(ForeignKey("measurement_requests.id"))
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), index=True)
+    calibration_id: Mapped[str | None] = mapped_column(ForeignKey("calibrations.id"))
+    measurement_id: Mapped[str | None] = mapped_column(ForeignKey("measurements.id"))
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]

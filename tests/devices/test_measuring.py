@@ -35,7 +35,7 @@ from devices.outcome import (
     outcome_from_dict,
     outcome_to_dict,
 )
-from devices.plan import MeasurementPlan, OutputCheck, Protocol, SentinelReference, Workload
+from devices.plan import MeasurementPlan, OutputCheck, Protocol, SentinelReference, StateSpec, Workload
 from devices.readiness import Thresholds
 from devices.runner.build import BuiltRunner
 from devices.runtime_library import installed_runtime
@@ -366,6 +366,20 @@ def test_a_device_that_never_becomes_ready_is_not_measured(runner: BuiltRunner, 
     outcome = measure(a_plan(), a_bench(runner, tmp_path, thresholds=impossible), graph_of())
     assert isinstance(outcome, NotReady)
     assert "cores busy" in outcome.reason
+
+
+def test_a_candidate_that_the_free_memory_cannot_hold_is_out_of_memory_on_a_device_that_is_well(
+    runner: BuiltRunner, tmp_path: Path
+) -> None:
+    cache = StateSpec("past_endless", "present_endless", (1 << 20, 1 << 20), shared_buffer=True)  # 4 TiB
+    candidate = dataclasses.replace(CANDIDATE.files, states=(*CANDIDATE.files.states, cache))
+    plan = dataclasses.replace(a_plan(), candidate=candidate)
+    outcome = measure(plan, a_bench(runner, tmp_path), graph_of())
+    assert isinstance(outcome, OutOfMemory)
+    assert "MB are needed" in outcome.reason
+    busy = dataclasses.replace(LENIENT, idle_cores=1000.0, patience_s=0.0)
+    unwell = measure(plan, a_bench(runner, tmp_path, thresholds=busy), graph_of())
+    assert isinstance(unwell, NotReady), "nobody knows whether it would fit"
 
 
 def test_a_sentinel_far_below_its_calibration_is_throttled_after_a_second_try(

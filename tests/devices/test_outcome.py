@@ -8,6 +8,7 @@ import pytest
 from devices.errors import PlanError
 from devices.outcome import (
     OUTCOMES,
+    BandwidthMeasured,
     BlockSamples,
     Failure,
     Measured,
@@ -15,6 +16,7 @@ from devices.outcome import (
     Outcome,
     PhaseSamples,
     ProcessSamples,
+    TeamReading,
     outcome_from_dict,
     outcome_to_dict,
 )
@@ -29,6 +31,8 @@ def a_measured() -> Measured:
 def an_outcome(kind: str) -> Outcome:
     if kind == "measured":
         return a_measured()
+    if kind == "bandwidth_measured":
+        return BandwidthMeasured((TeamReading(1, 10**9, (90.0, 100.0)),), {"plan": {"threads": 1}}, 1.5)
     failure: type[Any] = OUTCOMES[kind]
     return failure(reason="why", log="line 1\nline 2")
 
@@ -42,7 +46,7 @@ def test_every_kind_survives_json(kind: str) -> None:
 
 def test_the_registry_holds_every_outcome_under_its_own_kind() -> None:
     assert {kind: cls.kind for kind, cls in OUTCOMES.items()} == {kind: kind for kind in OUTCOMES}
-    assert set(OUTCOMES.values()) == {Measured, *Failure.__args__}
+    assert set(OUTCOMES.values()) == {Measured, BandwidthMeasured, *Failure.__args__}
 
 
 @pytest.mark.parametrize(

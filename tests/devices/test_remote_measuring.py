@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -67,7 +68,7 @@ def test_a_machine_is_made_ready_once(server: Sshd, tmp_path: Path) -> None:
     first = remote_bench(connection, tmp_path / "cache", LENIENT)  # type: ignore[arg-type]
     pushed = len(connection.pushed)
     again = remote_bench(connection, tmp_path / "cache", LENIENT)  # type: ignore[arg-type]
-    assert (pushed, len(connection.pushed)) == (2, 2)
+    assert (pushed, len(connection.pushed)) == (2, 2)  # besides the plans of the trials
     assert (again.runner, again.library) == (first.runner, first.library)
     assert str(first.runner.path).startswith(str(home))
     Path(first.library.path).write_bytes(b"tidied")
@@ -87,7 +88,8 @@ class AtHome:
         return self._connection.run(["env", f"HOME={self._home}", *command], *limits)  # type: ignore[arg-type]
 
     def push(self, content: bytes, path: str) -> None:
-        self.pushed.append(path)
+        if not path.endswith(".txt"):
+            self.pushed.append(path)
         self._connection.push(content, path)
 
     def __getattr__(self, name: str) -> object:
@@ -107,6 +109,7 @@ def test_a_machine_that_goes_away_while_it_times_is_a_lost_device(
     with once_timing(tmp_path / "device", lose):
         outcome = measure(a_plan(protocol=ENDLESS), bench, graph_of())
     assert isinstance(outcome, DeviceLost), outcome
+    assert '"phase": "decode"' in outcome.log  # what ran until then is kept
     assert_gone(pids[0])  # it writes its heartbeat into a pipe that nobody reads
 
 
@@ -152,9 +155,12 @@ def when(happens: Callable[[], bool], act: Callable[[], object]) -> Iterator[Non
 
 def test_a_runner_that_is_killed_there_is_a_fault_of_the_runner(bench: Bench, tmp_path: Path) -> None:
     def kill_it(_pid: int) -> None:  # and not the shell that waits for it
-        pids = runner_pids(tmp_path / "device")
-        (runner,) = (pid for pid in pids if Path(f"/proc/{pid}/exe").resolve() == bench.runner.path)
-        os.kill(runner, signal.SIGKILL)
+        deadline_s = time.monotonic() + 20
+        while time.monotonic() < deadline_s:  # on a busy machine it may still be `env`
+            for pid in runner_pids(tmp_path / "device"):
+                if Path(f"/proc/{pid}/exe").resolve() == bench.runner.path:
+                    os.kill(pid, signal.SIGKILL)
+                    return
 
     with once_timing(tmp_path / "device", kill_it):
         outcome = measure(a_plan(protocol=ENDLESS), bench, graph_of())

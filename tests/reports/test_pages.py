@@ -15,6 +15,7 @@ from reports.page_templates import SCRIPTS
 from reports.pages import (
     STATIC_FOLDER,
     render_attempts_page,
+    render_devices,
     render_index,
     render_study_page,
     render_trial_page,
@@ -121,6 +122,53 @@ def test_the_index_lists_studies_and_devices_as_text() -> None:
     page = render_index((study,), (DeviceSummaryRow(HOSTILE, "ready", "local", "agent-1", {"cores": "2"}),))
     assert "12 of 34" in page
     assert "<script>window" not in page
+
+
+def a_device(name: str, state: str, **changes: Any) -> DeviceSummaryRow:
+    return DeviceSummaryRow(name, state, "ssh", "lab-host", {"cores": "8 cores"}, **changes)
+
+
+def test_the_devices_page_shows_those_that_wait_for_someone_first_with_what_to_type() -> None:
+    devices = (
+        a_device("desk", "measuring", reason="trial of study pocket", labels={"room": "lab"}),
+        a_device("pixel", "resting", reason="allowed from 22:00"),
+        a_device(
+            "laptop",
+            "quarantined",
+            reason="3 faults in a row",
+            hint="loopfront agent doctor",
+            hint_place="on the lab host",
+            log_href="/api/v1/jobs/job-1/log",
+            examined_at="2026-11-23T18:00:00+00:00",
+            examination="failed: it is hot",
+        ),
+        a_device("phone", "unopened", reason="accept the dialog", is_registered=False),
+    )
+    page = render_devices(devices)
+    assert [page.index(f"<h3>{name}<") for name in ("laptop", "phone", "desk", "pixel")] == sorted(
+        page.index(f"<h3>{name}<") for name in ("laptop", "phone", "desk", "pixel")
+    )
+    assert "1 measuring, 1 resting, 1 quarantined, 1 can&#39;t be opened" in page
+    for words in ("on the lab host, type", "failed: it is hot", "2026-11-23 18:00 UTC", "not registered yet"):
+        assert words in page
+    assert 'href="/api/v1/jobs/job-1/log"' in page
+    assert 'hx-trigger="every' in page
+    assert "No agent has told of any device yet" in render_devices(())
+
+
+def test_the_devices_page_takes_what_agents_say_as_text_and_fits_a_phone(chromium: Any) -> None:
+    hostile = a_device(HOSTILE, "unopened", reason=HOSTILE * 20, hint="a" * 300, labels={HOSTILE: HOSTILE})
+    page = chromium.new_page(viewport={"width": 390, "height": 800})
+    page.set_content(
+        render_devices((hostile, a_device("desk", "idle"))).replace(
+            '<link rel="stylesheet" href="/static/report.css">',
+            f"<style>{(STATIC_FOLDER / 'report.css').read_text()}</style>",
+        )
+    )
+    assert page.evaluate("window.stolen") is None
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate("document.querySelectorAll('.device').length") == 2
+    page.close()
 
 
 def test_a_trial_that_the_report_lacks_is_refused() -> None:

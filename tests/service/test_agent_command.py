@@ -102,7 +102,9 @@ def test_a_machine_that_was_added_is_measured_by_its_name(server: Sshd, tmp_path
     data_folder = tmp_path / "service"
     with up(data_folder):
         url = f"http://127.0.0.1:{port_of(data_folder)}"
-        agent = subprocess.Popen([*COMMAND, "agent", "--server", url, *places(tmp_path)])
+        agent = subprocess.Popen(
+            [*COMMAND, "agent", "--server", url, "--data-folder", str(data_folder), *places(tmp_path)]
+        )
         try:
             size = ("--parameters", "12M", "--vocabulary", "4096")
             wanted = ("arch", "measure", "CCACCA", *size, "--device", "desk", "--url", url, "--json")

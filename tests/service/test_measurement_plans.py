@@ -13,6 +13,7 @@ from devices.plan import MeasurementPlan, SentinelReference, Workload
 from devices.readiness import Thresholds
 from operators.architecture import Architecture, Block, SwiGLU
 from operators.cost import weight_bytes
+from operators.mixer_stacks import mixers_of_width, stack_of
 from operators.mixers.short_conv import ShortConv
 from operators.mixers.sliding_window_attention import CACHE_SLACK_TOKENS, SlidingWindowAttention
 from operators.precision import Precision
@@ -89,3 +90,18 @@ def test_a_measured_candidate_needs_more_memory_than_the_least_that_a_study_file
     )
     assert isinstance(outcome, Measured), outcome
     assert outcome.memory.peak_rss_bytes > RUNTIME_BYTES + weight_bytes(windowed(64), PRECISION)
+
+
+def test_deeper_contexts_get_the_time_that_their_caches_take_on_a_slow_device() -> None:
+    attention = mixers_of_width(1024)[1]
+    flat = Workload(prompt_tokens=512, context_tokens=512, generate_tokens=64)
+    deep = dataclasses.replace(flat, deeper_contexts=(32768,))
+    stack = stack_of(attention, 6, 1024)
+    plans = [
+        candidate_plan(
+            stack, lower_model("candidate", stack, PRECISION, each), Conditions(each, PRECISION), CALIBRATION
+        )
+        for each in (flat, deep)
+    ]
+    assert 60 < plans[0].protocol.deadline_s < 120
+    assert plans[1].protocol.deadline_s - plans[0].protocol.deadline_s > 60

@@ -43,7 +43,7 @@ def test_upgrading_twice_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_the_newest_migration_is_found_beside_the_code() -> None:
-    assert ScriptDirectory.from_config(migration_config()).get_heads() == ["0002"]
+    assert ScriptDirectory.from_config(migration_config()).get_heads() == ["0003"]
 
 
 def test_a_database_of_the_first_schema_keeps_its_devices_and_jobs(tmp_path: Path) -> None:

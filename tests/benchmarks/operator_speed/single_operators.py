@@ -20,11 +20,8 @@ from operators.export.landing import landing
 from operators.export.onnx_folder import write_graph
 from operators.lowering import lower
 from operators.mixer import Mixer, Operator
-from operators.mixers.gated_delta_net import GatedDeltaNet
-from operators.mixers.grouped_query_attention import GroupQueryAttention
-from operators.mixers.linear_attention import LinearAttention
-from operators.mixers.short_conv import SHORT_CONV, ShortConv
-from operators.mixers.sliding_window_attention import SlidingWindowAttention
+from operators.mixer_stacks import mixers_of_width
+from operators.mixers.short_conv import SHORT_CONV
 from operators.precision import Precision
 from operators.registry import MIXERS
 from tests.benchmarks.operator_speed.engines import OnnxRuntime, Setting
@@ -40,13 +37,7 @@ from tests.benchmarks.operator_speed.side_by_side import (
 )
 
 WIDTH, VOCABULARY, FFN_WIDTH = 1024, 1024, 128
-MEASURED: tuple[Mixer, ...] = (
-    ShortConv(3),
-    GroupQueryAttention(heads=16, kv_heads=8, head_size=64),
-    SlidingWindowAttention(heads=16, kv_heads=8, head_size=64, window=256),
-    GatedDeltaNet(key_heads=8, value_heads=8, key_head_size=128, value_head_size=128),
-    LinearAttention(heads=8, key_head_size=128, value_head_size=128),
-)
+MEASURED = mixers_of_width(WIDTH)
 FEW, MANY = 16, 40
 """Copies of a block, too many for 32 MiB of cache: the difference is that of copies read from memory."""
 TURNS = 7
