@@ -81,19 +81,27 @@ def findings(report: ProfileReport) -> tuple[str, ...]:
 
 def notes(report: ProfileReport) -> tuple[str, ...]:
     """How the numbers were made, and what they leave out."""
+    threads = f"{report.threads} thread{'s' * (report.threads > 1)}"
+    return (
+        *_notes_on_mixers(report),
+        "Every time is paired: candidate and sentinel take turns in one process. ± is half the 95 % interval.",
+        f"{report.precision} weights, random; {threads}. Outputs were compared with PyTorch's before anything was "
+        "timed.",
+        "The memory's bandwidth is the fastest plain reading of a buffer larger than the caches. The share is the "
+        "bytes of a decode step over its time, over that.",
+    )
+
+
+def _notes_on_mixers(report: ProfileReport) -> tuple[str, ...]:
+    if not report.mixers:
+        return ()
     copies = sorted({(row.few_copies, row.many_copies) for row in report.mixers})
     pairs = " or ".join(f"{few} and {many}" for few, many in copies)
     return (
-        f"A mixer's cost is a difference: models of {pairs or 'few and many'} equal blocks at width {report.width}, "
-        "each with weights and a state of its own, over the blocks between them. So embedding, head and runtime "
-        "cancel; a block's norms and its FFN of width 32 do not.",
-        "Every time is paired: candidate and sentinel take turns in one process. ± is half the 95 % interval; that of "
-        "a ratio holds the errors of all four models it is made of.",
+        f"A mixer's cost is a difference: models of {pairs} equal blocks at width {report.width}, each with weights "
+        "and a state of its own, over the blocks between them. So embedding, head and runtime cancel; a block's norms "
+        "and its FFN of width 32 do not. The interval of a ratio holds the errors of all four models it is made of.",
         "Decode steps at a depth read states that were filled directly: nothing was prefilled to get there.",
-        f"{report.precision} weights, random; {report.threads} thread{'s' * (report.threads > 1)}. Outputs were "
-        "compared with PyTorch's before anything was timed.",
-        "The memory's bandwidth is the fastest plain reading of a buffer larger than the caches. The share is the "
-        "bytes of a decode step over its time, over that.",
     )
 
 

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Path
 from fastapi.responses import HTMLResponse
 from sqlalchemy.orm import Session
 
-from operators.references import REFERENCES
+from devices.plan import Workload
+from operators.references import REFERENCES, reference
 from operators.registry import MIXERS
 from reports.encoding import profile_to_dict
 from reports.profile_page import render_profile_file
@@ -15,9 +16,10 @@ from service.api.schemas import ProfileOut, ProfileWish
 from service.device_limits import refuse_threads
 from service.device_state import DOCTOR
 from service.errors import BadInput, NotFound
+from service.known_layouts import NamedArchitecture, require_windows_within
 from service.profile_lead import begin_profile, cancel_profile
 from service.profile_report import profile_report
-from service.profile_scope import DEFAULT_MIXERS, ProfileScope
+from service.profile_scope import DEFAULT_MIXERS, GENERATE_TOKENS, ProfileScope
 from service.store.agents import Devices
 from service.store.profiles import Profiles
 from service.store.rows import DeviceProfileRow, DeviceRow
@@ -116,6 +118,9 @@ def _scope(wish: ProfileWish) -> ProfileScope:
             field="contexts",
             hint="list them from the shortest to the longest, each once",
         )
+    at_first = Workload(wish.prompt_tokens, wish.contexts[0], GENERATE_TOKENS)
+    for name in wish.shapes:
+        require_windows_within(NamedArchitecture(name, reference(name)), at_first, "shapes")
     return ProfileScope(
         width=wish.width,
         prompt_tokens=wish.prompt_tokens,

@@ -257,6 +257,7 @@ def test_killed_with_9_in_the_middle_a_profile_goes_on_and_loses_no_measurement(
         ({"shapes": ["lfm9"]}, "shapes", "known are lfm2-350m"),
         ({"mixers": ["magic"]}, "mixers", "known are short_conv"),
         ({"contexts": [512, 512]}, "contexts", "from the shortest to the longest"),
+        ({"shapes": ["gemma-3-270m"]}, "shapes", "raise prompt_tokens or context_tokens"),
         ({"threads": 99}, "workload.threads", "2 cores"),
     ],
 )
