@@ -312,7 +312,8 @@ def _report(found: "list[Diagnosis]") -> bool:
     table = listing("device", "kind", "state", "")
     for each in found:
         state = "can't be measured" if each.trouble else "must wait" if each.obstacles else "ready"
-        table.add_row(each.name, each.kind, state, each.trouble or "; ".join(each.obstacles) or each.facts)
+        words = each.trouble or "; ".join(each.obstacles) or each.facts
+        table.add_row(each.name, each.kind, state, f"{words}\n{each.advice}".strip())
     Console().print(table)
     return any(each.trouble for each in found)
 
