@@ -42,7 +42,7 @@ from devices.worker import Shared, Worker
 
 log = logging.getLogger("loopfront.agent")
 
-_WELCOME_PAUSE_S = 0.5
+_WELCOME_PAUSE_S, _LONGEST_WELCOME_PAUSE_S = 0.5, 8.0
 
 
 @dataclass(frozen=True)
@@ -114,13 +114,15 @@ def run_agent(settings: AgentSettings, stop: threading.Event | None = None) -> N
 
 def _wait_for_welcome(link: ServiceLink, stop: threading.Event) -> None:
     """Wait for the service's first answer; raises AgentUnwelcome if it does not talk with this agent."""
+    pause_s = _WELCOME_PAUSE_S
     while not stop.is_set():
         try:
             link.hello()
             return
         except (ServiceAway, ServiceRefused) as away:
-            log.warning("the service does not answer yet: %s", away)
-            stop.wait(_WELCOME_PAUSE_S)
+            log.warning("the service does not answer yet: %s; next try in %.1f s", away, pause_s)
+            stop.wait(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_WELCOME_PAUSE_S)
 
 
 def remember_server(folder: Path, server: str) -> None:

@@ -151,6 +151,19 @@ def _entry(place: str, table: _SshTable, names: list[str]) -> HostEntry:
     return HostEntry(table.name, host, table.folder, table.labels, rules_of(place, table))
 
 
+def replace_host_key(path: Path, pinned: str, shown: str) -> None:
+    """Pin another key in the place of `pinned`; all else in the file stays as it is."""
+    temporary = path.with_name(f"{path.name}.writing")
+    try:
+        text = path.read_text(encoding="utf-8").replace(json.dumps(pinned), json.dumps(shown))
+        temporary.unlink(missing_ok=True)
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+        temporary.replace(path)
+    except OSError as error:
+        raise ConfigUnusable(f"{path} can't be written: {error.strerror}") from None
+
+
 def add_entry(path: Path, entry: HostEntry) -> None:
     """Append a machine to the file, which is made, for its owner alone, where there is none."""
     fields: dict[str, str | int] = {

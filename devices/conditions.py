@@ -60,6 +60,12 @@ def read_conditions(connection: Connection, sleep: Callable[[float], None] = tim
     return conditions_from(before, read_files(connection, _FILES, (BATTERY, THERMAL)))
 
 
+def read_conditions_but_load(connection: Connection) -> Conditions:
+    """Read in one look all but the load: enough between and after runs, whose own load would be told."""
+    files = read_files(connection, _FILES, (BATTERY, THERMAL))
+    return conditions_from({}, files) if files else read_conditions(connection)  # macOS has none of the files
+
+
 def conditions_from(before: Files, after: Files) -> Conditions:
     """Derive the conditions from the texts of files, by path, at two moments."""
     stat, android = after.get("/proc/stat", ""), android_state(after)

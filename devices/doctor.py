@@ -3,6 +3,7 @@
 import posixpath
 import secrets
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from devices.adb import AdbServer
 from devices.agent_config import PhoneEntry
 from devices.conditions import read_conditions
-from devices.connection import Limits
+from devices.connection import Connection, Limits
 from devices.errors import DeviceError
 from devices.phones import KIND, Phones
 from devices.plan import PoolSection, PoolSpec
@@ -22,12 +23,13 @@ from devices.service_link import Examination
 from devices.station import OpenStation, Station, adb_station
 
 _LIMITS = Limits(deadline_s=30.0, silence_s=10.0)
+_SLOW_COMMAND_S = 0.15
 _TRIAL_POOL = PoolSpec(1, (PoolSection("bytes", 4096),))
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found: `trouble` keeps the device from being measured at all, `obstacles` make it wait."""
+    """What was found: `trouble` keeps a device from being measured at all, `obstacles` make it wait."""
 
     name: str
     kind: str
@@ -35,6 +37,7 @@ class Diagnosis:
     trouble: str = ""
     obstacles: tuple[str, ...] = ()
     identity: str | None = None
+    advice: str = ""
 
 
 def examine(station: Station) -> Diagnosis:
@@ -79,7 +82,28 @@ def _examine(station: Station, opened: OpenStation) -> Diagnosis:
         trouble,
         obstacles(now, bench.thresholds, threads=1, needed_bytes=0),
         opened.identity,
+        slow_commands_advice(_command_seconds(bench.connection)),
     )
+
+
+def slow_commands_advice(seconds: float) -> str:
+    """Say what makes commands slow where they are, "" else: a measurement runs about twenty."""
+    if seconds < _SLOW_COMMAND_S:
+        return ""
+    return (
+        f"every command takes {seconds * 1e3:.0f} ms there; if its shell's start-up file (.bashrc) sets up pyenv, "
+        "conda or nvm, let it do so only in interactive shells"
+    )
+
+
+def _command_seconds(connection: Connection) -> float:
+    """Return the least time of three commands that do nothing."""
+    taken = []
+    for _ in range(3):
+        started_s = time.monotonic()
+        connection.run(["true"], _LIMITS, threading.Event())
+        taken.append(time.monotonic() - started_s)
+    return min(taken)
 
 
 def _trouble_of_the_runner(opened: OpenStation) -> str:

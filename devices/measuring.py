@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from devices import remote_shell
 from devices.bench import Bench
 from devices.calibration import SLOWED_RATIO, slowdown
-from devices.conditions import read_conditions
-from devices.connection import Limits
+from devices.conditions import Conditions, read_conditions, read_conditions_but_load
+from devices.connection import Connection, Limits
 from devices.errors import ConnectionFault, PlanError
 from devices.lab_profile import LabSettings, lab_settings
 from devices.outcome import (
@@ -146,7 +146,7 @@ class _Measurement:
         memory_run, memory = self._read_memory()
         cosine = self._check_output(self._plan.check) if self._plan.check else ()
         timing = self._time(tells_heat=readiness.conditions.temperature_c is not None)
-        after = read_conditions(self._bench.connection)
+        after = read_conditions_but_load(self._bench.connection)
         noted = Circumstances(
             started_at=started_at,
             order_in_session=self._order,
@@ -196,12 +196,12 @@ class _Measurement:
         path, deadline_s = self._bench.folder.pool_path(pool), self._plan.protocol.deadline_s
         self._run(lambda nonce: pool_plan(nonce, pool, path, deadline_s))
 
-    def _wait_until_ready(self) -> Readiness:
+    def _wait_until_ready(self, look: Callable[[Connection], Conditions] = read_conditions) -> Readiness:
         thresholds = self._bench.thresholds
         threads, sentinel_bytes = self._plan.workload.threads, self._plan.sentinel.memory_bytes
         needed_bytes = self._plan.candidate.memory_bytes + sentinel_bytes
         readiness = wait_until_ready(
-            look=lambda: read_conditions(self._bench.connection),
+            look=lambda: look(self._bench.connection),
             judge=lambda now: obstacles(now, thresholds, threads, needed_bytes),
             thresholds=thresholds,
             wait=self._stop.wait,
@@ -261,7 +261,7 @@ class _Measurement:
         timing = _Timing()
         while any(share := self._next_process(timing)):
             if timing.runs and tells_heat:
-                self._wait_until_ready()  # what the last process heated may cool down
+                self._wait_until_ready(read_conditions_but_load)  # what the last process heated may cool down
             timing = timing.plus(self._time_once(*share, sentinel_loads_first=len(timing.runs) % 2 == 1))
         return timing
 
@@ -332,7 +332,7 @@ class _Measurement:
 
     def _kernel_killed_for_memory(self) -> bool:
         """Tell a kill by the kernel from one by hand: both are signal 9, only the first is counted."""
-        now = read_conditions(self._bench.connection).out_of_memory_kills
+        now = read_conditions_but_load(self._bench.connection).out_of_memory_kills
         return now is not None and self._kills_before is not None and now > self._kills_before
 
 

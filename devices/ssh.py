@@ -171,8 +171,8 @@ def _authenticated(host: SshHost) -> paramiko.Transport:
         if shown != host.host_key:
             raise HostKeyChanged(
                 f"{host.address} shows the host key {shown}, pinned is {host.host_key}: another machine answers, or it "
-                "was installed anew. If you know why, add it again with: loopfront agent add-ssh "
-                f"{host.user}@{host.host}"
+                "was installed anew. If you know why, pin the new key with: loopfront agent add-ssh "
+                f"{host.address}"
             )
         transport.auth_publickey(host.user, _user_key(host.key_path))
     except BaseException as error:

@@ -55,10 +55,17 @@ def _watch_lines(client: Client, name: str, console: Console) -> StudyOut:
             if trial.state in ENDED_TRIALS and trial.number not in told:
                 told.add(trial.number)
                 console.print(trial_line(trial), soft_wrap=True, highlight=False)
-        status = f"{study.state}: {study.detail}" if study.detail else study.state
+        note = study.detail or _waits_for(study)
+        status = f"{study.state}: {note}" if note else study.state
         if status != said:
             said = status
             console.print(f"study {name}: {status}", soft_wrap=True, highlight=False)
         if study.state in ENDED:
             return study
         time.sleep(POLL_S)
+
+
+def _waits_for(study: StudyOut) -> str:
+    """Say which device a study waits for; other news of its progress are no change worth a line."""
+    message = str(study.progress.get("message") or "")
+    return message if message.startswith("waiting: ") else ""

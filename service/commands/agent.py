@@ -2,6 +2,7 @@
 
 import getpass
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,16 +30,16 @@ LARGEST_PORT = 65535
 FolderOption = Annotated[
     Path | None,
     typer.Option(
-        "--folder", help="For runner, weight pools and results. [default: ~/.local/share/loopfront-agent]"
+        "--folder", help="For runner, weight pools and results. (default: ~/.local/share/loopfront-agent)"
     ),
 ]
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", help="The machines to reach. [default: ~/.config/loopfront/agent.toml]"),
+    typer.Option("--config", help="The machines to reach. (default: ~/.config/loopfront/agent.toml)"),
 ]
 NoPhonesOption = Annotated[
     bool,
-    typer.Option("--no-phones", help="Leave the phones alone that adb shows. [or: LOOPFRONT_AGENT_PHONES=0]"),
+    typer.Option("--no-phones", help="Leave the phones alone that adb shows. (or: LOOPFRONT_AGENT_PHONES=0)"),
 ]
 
 FromDirOption = Annotated[
@@ -61,7 +62,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     server: Annotated[
         str | None, typer.Option("--server", help="Address of the service, such as http://127.0.0.1:8765.")
     ] = None,
-    name: Annotated[str, typer.Option("--name", help="Name of this machine. [default: its host name]")] = "",
+    name: Annotated[str, typer.Option("--name", help="Name of this machine. (default: its host name)")] = "",
     folder: FolderOption = None,
     config: ConfigOption = None,
     no_phones: NoPhonesOption = False,
@@ -101,13 +102,13 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
 @app.command("add-ssh")
 def add_ssh(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     address: Annotated[str, typer.Argument(help="user@host, or user@host:port.")],
-    name: Annotated[str | None, typer.Option("--name", help="Its name. [default: the host]")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Its name. (default: the host)")] = None,
     key: Annotated[
-        Path | None, typer.Option("--key", help="Your private key. [default: ~/.ssh/id_ed25519]")
+        Path | None, typer.Option("--key", help="Your private key. (default: ~/.ssh/id_ed25519)")
     ] = None,
     device_folder: Annotated[
         str | None,
-        typer.Option("--device-folder", help="Where files go there. [default: ~/.cache/loopfront]"),
+        typer.Option("--device-folder", help="Where files go there. (default: ~/.cache/loopfront)"),
     ] = None,
     folder: FolderOption = None,
     config: ConfigOption = None,
@@ -115,7 +116,7 @@ def add_ssh(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     yes: Annotated[bool, typer.Option("--yes", help="Pin the host key without asking.")] = False,
 ) -> None:
     """Show a host's key, pin it, check that everything needed is there, and add it to agent.toml."""
-    from devices.agent_config import HostEntry, add_entry, read_agent_config  # noqa: PLC0415
+    from devices.agent_config import HostEntry, add_entry, read_agent_config, replace_host_key  # noqa: PLC0415
     from devices.doctor import examine  # noqa: PLC0415
     from devices.errors import DeviceError  # noqa: PLC0415
     from devices.readiness import Thresholds  # noqa: PLC0415
@@ -127,25 +128,49 @@ def add_ssh(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     _hush()
     try:
         known = read_agent_config(path) if path.exists() else ()
-        if any(entry.name == (name or host) for entry in known):
+        same = [
+            each for each in known if (each.host.user, each.host.host, each.host.port) == (user, host, port)
+        ]
+        before = next((each for each in (known if name else same) if name in (None, each.name)), None)
+        if before is None:
+            before = next((each for each in known if each.name == host and not name), None)
+        if before and before not in same:
             raise BadInput(
-                f"{name or host!r} is in {path} already", field="--name", hint="give another, or edit it"
+                f"{before.name!r} is in {path} already", field="--name", hint="give another, or edit it"
             )
         shown = offered_host_key(host, port)
-        typer.echo(
-            f"{host} shows the host key\n  {shown}\nCompare it with `ssh-keygen -lf` of its public key there."
-        )
-        if not yes and not typer.confirm("Is it this machine's?"):
-            raise BadInput("not added", field=address, hint="nothing was written")
-        entry = HostEntry(name or host, SshHost(host, user, key or _usual_key(), shown, port), device_folder)
-        trouble = _report([examine(ssh_station(entry, folder or _usual_folder(), Thresholds()))])
-        if not trouble:
+        if before and before.host.host_key == shown:
+            raise BadInput(f"is in {path} already, with the key that it shows", field=address)
+        _confirm(address, shown, before.host.host_key if before else None, yes)
+        if before:
+            entry = replace(before, host=replace(before.host, host_key=shown))
+        else:
+            made = SshHost(host, user, key or _usual_key(), shown, port)
+            entry = HostEntry(name or host, made, device_folder)
+        station = ssh_station(entry, folder or _usual_folder(), Thresholds(), from_dir)
+        trouble = _report([examine(station)])
+        if before and not trouble:
+            replace_host_key(path, before.host.host_key, shown)
+        elif not trouble:
             add_entry(path, entry)
     except DeviceError as error:
         raise BadInput(str(error), field=address, hint="nothing was written") from None
     if trouble:
         raise BadInput("not added, for the reason above", field=address, hint="mend it and add it again")
-    typer.echo(f"added to {path}; `loopfront agent --server ...` measures on it from its next start")
+    typer.echo(
+        f"{'pinned anew in' if before else 'added to'} {path}; `loopfront agent --server ...` measures on it from its "
+        "next start"
+    )
+
+
+def _confirm(address: str, shown: str, pinned: str | None, yes: bool) -> None:
+    """Let a person compare the key that a host shows; raises BadInput where it isn't theirs."""
+    typer.echo(f"{address} shows the host key\n  {shown}")
+    if pinned:
+        typer.echo(f"pinned is\n  {pinned}\nUnless it was installed anew, another machine answers.")
+    typer.echo("Compare it with `ssh-keygen -lf` of its public key there.")
+    if not yes and not typer.confirm("Is it this machine's?"):
+        raise BadInput("not added", field=address, hint="nothing was written")
 
 
 @app.command()
@@ -154,7 +179,7 @@ def doctor(
         str | None,
         typer.Option(
             "--server",
-            help="The service to tell what was found. [default: the one that the agent here talks to]",
+            help="The service to tell what was found. (default: the one that the agent here talks to)",
         ),
     ] = None,
     folder: FolderOption = None,
@@ -248,7 +273,7 @@ def fetch(
     platform: Annotated[
         list[str] | None,
         typer.Option(
-            "--platform", help="linux-x86_64, linux-aarch64 (Android too) or macos-arm64. [default: all]"
+            "--platform", help="linux-x86_64, linux-aarch64 (Android too) or macos-arm64. (default: all)"
         ),
     ] = None,
 ) -> None:
@@ -287,7 +312,8 @@ def _report(found: "list[Diagnosis]") -> bool:
     table = listing("device", "kind", "state", "")
     for each in found:
         state = "can't be measured" if each.trouble else "must wait" if each.obstacles else "ready"
-        table.add_row(each.name, each.kind, state, each.trouble or "; ".join(each.obstacles) or each.facts)
+        words = each.trouble or "; ".join(each.obstacles) or each.facts
+        table.add_row(each.name, each.kind, state, f"{words}\n{each.advice}".strip())
     Console().print(table)
     return any(each.trouble for each in found)
 

@@ -38,7 +38,7 @@ ParametersOption = Annotated[
     str | None, typer.Option("--parameters", help="Scale to this many, such as 60M. [layouts: 60M]")
 ]
 VocabularyOption = Annotated[
-    int | None, typer.Option("--vocabulary", help="Size of the vocabulary when scaled. [default: 32768]")
+    int | None, typer.Option("--vocabulary", help="Size of the vocabulary when scaled. (default: 32768)")
 ]
 RatioOption = Annotated[
     float | None,
@@ -89,17 +89,17 @@ def export_architecture(  # noqa: PLR0913, PLR0917 - a command's options are its
     vocabulary: VocabularyOption = None,
     embedding_ratio: RatioOption = None,
     bits: Annotated[
-        int | None, typer.Option("--bits", help="Weights of the ONNX graph: 4, 8 or 32 bits. [default: 4]")
+        int | None, typer.Option("--bits", help="Weights of the ONNX graph: 4, 8 or 32 bits. (default: 4)")
     ] = None,
     block_size: Annotated[
         int | None,
-        typer.Option("--block-size", help="Its weights that share a scale: 32, 64 or 128. [default: 32]"),
+        typer.Option("--block-size", help="Its weights that share a scale: 32, 64 or 128. (default: 32)"),
     ] = None,
     context_tokens: Annotated[
-        int | None, typer.Option("--context-tokens", help="Room of its caches. [default: 4096]")
+        int | None, typer.Option("--context-tokens", help="Room of its caches. (default: 4096)")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Of the fresh weights in hf and torch. [default: 0]")
+        int | None, typer.Option("--seed", help="Of the fresh weights in hf and torch. (default: 0)")
     ] = None,
     url: UrlOption = None,
     data_folder: DataFolderOption = None,

@@ -10,7 +10,7 @@ from service.commands.options import DataFolderOption, PortOption
 
 def demo(
     study: Annotated[
-        Path | None, typer.Option("--study", help="Another study file. [default: pocket.yaml]")
+        Path | None, typer.Option("--study", help="Another study file. (default: pocket.yaml)")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the service running at the end.")] = False,
     repeat: Annotated[

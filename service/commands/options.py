@@ -11,12 +11,12 @@ from service.errors import ServiceUnreachable
 from service.settings import load_settings
 
 DataFolderOption = Annotated[
-    Path | None, typer.Option("--data-folder", help="Where state lives. [default: ~/.local/share/loopfront]")
+    Path | None, typer.Option("--data-folder", help="Where state lives. (default: ~/.local/share/loopfront)")
 ]
-PortOption = Annotated[int | None, typer.Option("--port", help="Port to listen on. [default: 8765]")]
-HostOption = Annotated[str | None, typer.Option("--host", help="Address to listen on. [default: 127.0.0.1]")]
+PortOption = Annotated[int | None, typer.Option("--port", help="Port to listen on. (default: 8765)")]
+HostOption = Annotated[str | None, typer.Option("--host", help="Address to listen on. (default: 127.0.0.1)")]
 UrlOption = Annotated[
-    str | None, typer.Option("--url", help="The service. [default: the one running on the data folder]")
+    str | None, typer.Option("--url", help="The service. (default: the one running on the data folder)")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 

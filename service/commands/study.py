@@ -135,7 +135,7 @@ def enqueue(
 def report(
     name: NameArgument,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Where to write the page. [default: NAME.html]")
+        Path | None, typer.Option("--out", help="Where to write the page. (default: NAME.html)")
     ] = None,
     url: UrlOption = None,
     data_folder: DataFolderOption = None,

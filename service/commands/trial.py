@@ -18,7 +18,7 @@ TrialArgument = Annotated[str, typer.Argument(help="A study and the trial's numb
 def log(
     trial: TrialArgument,
     attempt: Annotated[
-        int | None, typer.Option("--attempt", help="Only this one; the first is 1. [default: all]")
+        int | None, typer.Option("--attempt", help="Only this one; the first is 1. (default: all)")
     ] = None,
     url: UrlOption = None,
     data_folder: DataFolderOption = None,

@@ -57,7 +57,8 @@ class Sshd:
             f"ListenAddress {self._address}\nPort {self.port}\nHostKey {self._folder / 'host_key'}\n"
             f"AuthorizedKeysFile {self._folder / 'authorized_keys'}\nMaxSessions {self._max_sessions}\n"
             "PidFile none\nUsePAM no\nStrictModes no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
-            + self._settings
+            # A user whose shell reads no start-up files: with pyenv or conda in them, each command takes 0.3 s more.
+            f"SetEnv HOME={self._folder}\n" + self._settings
         )
         if os.getuid() == 0:
             PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)

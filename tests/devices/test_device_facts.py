@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from devices.conditions import conditions_from, read_conditions
+from devices.conditions import conditions_from, read_conditions, read_conditions_but_load
 from devices.device_facts import facts_from, read_facts
 from devices.device_files import read_files
 from devices.local import LocalConnection
@@ -131,4 +131,11 @@ def test_this_machine_tells_its_load_and_memory() -> None:
     assert now.busy_cores is not None
     assert now.cores is not None
     assert 0 <= now.busy_cores <= now.cores
+    assert now.available_bytes is not None
+
+
+def test_one_look_tells_all_but_the_load() -> None:
+    now = read_conditions_but_load(LocalConnection())
+    assert now.busy_cores is None
+    assert now.cores is not None
     assert now.available_bytes is not None

@@ -163,7 +163,7 @@ def test_phones_may_be_named_in_agent_toml(tmp_path: Path) -> None:
         ('serial = "A"\nname = ""', r"phone\[0\]\.name = '': give every device a name of its own"),
         ('serial = "A"\nfolder = "sdcard"', r"phone\[0\]\.folder = 'sdcard': write the whole path"),
         ('name = "A"', r"phone\[0\].*serial"),
-        ('serial = "A"\ncolour = "red"', r"phone\[0\]\.colour: unknown key; known are serial, name"),
+        ('serial = "A"\ncolour = "red"', r"phone\[0\]\.colour: unknown key; known are labels, allowed_hours"),
     ],
 )
 def test_a_mistake_in_a_phones_table_is_named(tmp_path: Path, table: str, words: str) -> None:

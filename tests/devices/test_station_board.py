@@ -78,22 +78,6 @@ def test_a_device_that_does_not_tell_its_charge_rests_where_its_owner_asks_for_c
         assert "does not tell whether it is charging" in stations(service)["bench-1"]["words"]
 
 
-def test_a_measurement_that_is_under_way_when_the_hours_end_is_finished(tmp_path: Path) -> None:
-    now = time.localtime()
-    if now.tm_hour * 60 + now.tm_min in {1439, 0} or now.tm_sec > 50:
-        time.sleep(70 - now.tm_sec)
-        now = time.localtime()
-    minute = now.tm_hour * 60 + now.tm_min
-    rules = OwnerRules((Window(minute, minute + 1),))  # it ends within this minute
-    with a_service() as service, an_agent(settings_for(service, tmp_path, rules=rules)):
-        service.enqueue("job-1", a_plan(LONG_BLOCKS // 1000))
-        service.wait_for(lambda: service.leases_granted)
-        service.enqueue("job-2", a_plan())
-        service.wait_for(lambda: states(service) == {"bench-1": "resting"}, timeout_s=90)
-        service.wait_for(lambda: "job-1" in service.results)
-    assert service.results["job-1"]["outcome"]["kind"] == "measured"
-
-
 def test_a_pause_in_mid_measurement_kills_the_runner_and_nothing_is_reported(tmp_path: Path) -> None:
     with a_service() as service, an_agent(settings_for(service, tmp_path)):
         service.enqueue("job-1", a_plan(LONG_BLOCKS))

@@ -47,7 +47,9 @@ def test_a_host_is_shown_tried_pinned_and_added(server: Sshd, tmp_path: Path) ->
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     again = loopfront(*add(server, tmp_path, "--yes"))
     assert again.returncode == 2
-    assert "'desk' is in" in again.stderr
+    assert "already, with the key that it shows" in again.stderr
+    other = loopfront("agent", "add-ssh", "lab@10.0.0.7", "--name", "desk", *places(tmp_path), "--yes")
+    assert (other.returncode, "'desk' is in" in other.stderr) == (2, True)
 
 
 def test_a_host_that_is_not_confirmed_is_not_added(server: Sshd, tmp_path: Path) -> None:
@@ -78,6 +80,13 @@ def test_the_doctor_examines_every_machine(server: Sshd, tmp_path: Path) -> None
     assert "can't be measured" in ill.stdout
     assert "pinned is" in ill.stdout
     assert ill.stderr == ""
+    told = f"loopfront agent add-ssh {getpass.getuser()}@127.0.0.1:{server.port}"
+    assert told in " ".join(ill.stdout.split())
+    address = told.rpartition(" ")[2]
+    pinned = loopfront("agent", "add-ssh", address, "--yes", *places(tmp_path), COLUMNS="200")
+    assert (pinned.returncode, "pinned anew" in pinned.stdout) == (0, True), pinned.stderr
+    (entry,) = read_agent_config(tmp_path / "conf" / "agent.toml")
+    assert (entry.name, entry.host.host_key) == ("desk", server.host.host_key)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +111,9 @@ def test_a_machine_that_was_added_is_measured_by_its_name(server: Sshd, tmp_path
     data_folder = tmp_path / "service"
     with up(data_folder):
         url = f"http://127.0.0.1:{port_of(data_folder)}"
-        agent = subprocess.Popen([*COMMAND, "agent", "--server", url, *places(tmp_path)])
+        agent = subprocess.Popen(
+            [*COMMAND, "agent", "--server", url, "--data-folder", str(data_folder), *places(tmp_path)]
+        )
         try:
             size = ("--parameters", "12M", "--vocabulary", "4096")
             wanted = ("arch", "measure", "CCACCA", *size, "--device", "desk", "--url", url, "--json")

@@ -10,10 +10,11 @@ from typing import Any
 import httpx2
 import pytest
 from command_line import loopfront, one_line
-from serving import HandDrivenAgent, Running, a_service, a_simulated_result, a_small_study
+from serving import TOKENS, HandDrivenAgent, Running, a_service, a_simulated_result, a_small_study
 from waiting import wait_until
 
 from devices.agent import AgentSettings, run_agent
+from devices.agent_token import AgentToken
 from devices.plan import MeasurementPlan, Protocol, Workload, to_dict
 from devices.readiness import Thresholds
 from service.api.schemas import MeasurementWish
@@ -170,7 +171,8 @@ def test_a_device_that_is_unknown_has_no_attempts(running: Running) -> None:
 @contextmanager
 def a_real_agent(url: str, folder: Path) -> Iterator[None]:
     lenient = Thresholds(200.0, -1000.0, 0, spare_bytes=0, patience_s=0.0)
-    settings = AgentSettings(url, folder, "bench", thresholds=lenient, quiet_lock=folder / "quiet.lock")
+    lock, token = folder / "quiet.lock", AgentToken(token=TOKENS[url])
+    settings = AgentSettings(url, folder, "bench", thresholds=lenient, quiet_lock=lock, token=token)
     stop = threading.Event()
     thread = threading.Thread(target=run_agent, args=(settings, stop))
     folder.mkdir()

@@ -129,3 +129,7 @@ def test_a_list_loses_nothing_in_a_narrow_terminal(tmp_path: Path, columns: str)
     assert "\x1b" not in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= int(columns)
     assert "waiting" in done.stdout
+
+
+def test_the_defaults_that_a_help_tells_are_shown() -> None:
+    assert "(default: the host)" in loopfront("agent", "add-ssh", "--help", COLUMNS="200").stdout

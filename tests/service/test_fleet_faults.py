@@ -206,6 +206,7 @@ def test_a_service_that_is_killed_and_restarted_under_two_working_devices_loses_
             assert session.scalars(select(EvidenceRow)).all() == []
 
 
+@pytest.mark.slow
 def test_two_agents_that_reach_the_same_machine_measure_each_job_once(server: Sshd, tmp_path: Path) -> None:
     for place in ("one", "two"):
         desk(tmp_path / place, server)
@@ -328,6 +329,30 @@ def test_a_service_whose_clock_jumps_keeps_its_leases_and_measures_nothing_twice
         assert lab.states() == {"laptop": "idle"}
 
 
+def test_a_measurement_that_is_under_way_when_its_owners_hours_end_is_finished_and_no_other_begun(
+    tmp_path: Path,
+) -> None:
+    now = time.localtime()
+    start, end = (now.tm_hour - 1) % 24, (now.tm_hour + 2) % 24
+    place = tmp_path / "agent"
+    place.mkdir()
+    (place / "agent.toml").write_text(f'[own]\nallowed_hours = ["{start:02d}:00-{end:02d}:00"]\n')
+    with ExitStack() as stack:
+        lab, _ = stack.enter_context(a_lab(tmp_path))
+        with a_clock_that_can_be_set(tmp_path) as clock:
+            stack.enter_context(an_agent(lab, place, "laptop"))
+        jobs = lab.order("laptop", 6_000, 2)
+        wait_until(lambda: is_timing(place))
+        clock.write_text(str(5 * 3600))
+        wait_until(lambda: lab.states() == {"laptop": "resting"})
+        assert [lab.job(each).outcome for each in jobs] == ["measured", ""]
+        with Client(lab.url) as client:
+            assert client.devices()[0].reason == f"allowed from {start:02d}:00"
+        clock.write_text("0")
+        wait_until(lambda: lab.are_done(*jobs))
+
+
+@pytest.mark.slow
 def test_an_agent_whose_clock_jumps_keeps_its_lease(tmp_path: Path) -> None:
     with ExitStack() as stack:
         lab, _ = stack.enter_context(a_lab(tmp_path))

@@ -150,7 +150,7 @@ def seconds_of(job: Job) -> dict[str, float]:
     """Divide a job's whole wall time: every second of it is in exactly one of the parts."""
     found: dict[str, float] = defaultdict(float)
     for call in job.calls:
-        found[call.kind] += call.runner_s or call.seconds
+        found[call.kind] += call.runner_s if call.kind == RUNNER else call.seconds
         if call.kind == RUNNER:
             found[STARTS] += call.seconds - call.runner_s
     for before, after in pairwise(job.calls):

@@ -55,5 +55,6 @@ def test_a_watched_connection_notes_what_goes_over_it(tmp_path) -> None:
 
 @pytest.mark.parametrize("line", ["", "text", "[]", '{"record": "failed", "seconds": 3}'])
 def test_only_a_runners_last_record_tells_its_seconds(line: str) -> None:
-    assert runner_seconds([line]) == 0.0
-    assert runner_seconds([]) == 0.0
+    assert runner_seconds([line]) is None
+    assert runner_seconds([]) is None
+    assert runner_seconds(['{"record": "done", "seconds": 0.0}']) == 0.0  # a pool that was kept

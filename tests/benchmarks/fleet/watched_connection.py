@@ -41,9 +41,9 @@ class WatchedConnection:
         """Run a command; see `Connection.run`."""
         with self._noted(LOOK) as call:
             result = self._connection.run(command, limits, stop, standard_input)
-        call.runner_s = runner_seconds(result.lines)
-        if call.runner_s:
-            call.kind = RUNNER
+        runner_s = runner_seconds(result.lines)
+        if runner_s is not None:
+            call.kind, call.runner_s = RUNNER, runner_s
         return result
 
     def push(self, content: bytes, path: str) -> None:
@@ -71,10 +71,10 @@ class WatchedConnection:
             self.calls.append(call)
 
 
-def runner_seconds(lines: Sequence[str]) -> float:
-    """Return the seconds of a runner's `done` record; 0 for any other command."""
+def runner_seconds(lines: Sequence[str]) -> float | None:
+    """Return the seconds of a runner's `done` record; None for any other command."""
     try:
         record = json.loads(lines[-1])
-        return float(record["seconds"]) if record["record"] == "done" else 0.0
+        return float(record["seconds"]) if record["record"] == "done" else None
     except (IndexError, KeyError, TypeError, ValueError):
-        return 0.0
+        return None
