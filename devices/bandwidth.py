@@ -1,6 +1,5 @@
 """Measure a device's memory bandwidth: how fast plain reading is, the ceiling of every decode step."""
 
-import secrets
 import threading
 import time
 from dataclasses import asdict
@@ -10,7 +9,6 @@ from typing import Any
 from devices.bandwidth_plan import BandwidthPlan
 from devices.bench import Bench
 from devices.conditions import read_conditions
-from devices.connection import Limits
 from devices.errors import ConnectionFault, PlanError
 from devices.outcome import (
     BandwidthMeasured,
@@ -25,10 +23,8 @@ from devices.page_placement import malloc_tunables, with_placed_pages
 from devices.readiness import Readiness, obstacles, wait_until_ready
 from devices.runner_plan import bandwidth_plan
 from devices.runner_records import ProvenRun, judge_run
+from devices.runner_start import run_plan
 from devices.strict_reading import read, write
-
-# The runner ends itself at its deadline; this much later it is killed.
-GRACE_S = 5.0
 
 
 def measure_bandwidth(
@@ -88,12 +84,11 @@ def _wait_until_ready(plan: BandwidthPlan, bench: Bench, stop: threading.Event) 
 
 
 def _run_once(plan: BandwidthPlan, bench: Bench, stop: threading.Event) -> ProvenRun | Failure:
-    nonce = secrets.token_hex(8)
-    bench.connection.push(bandwidth_plan(nonce, plan).encode(), bench.folder.plan_path)
-    limits = Limits(plan.deadline_s + GRACE_S, bench.silence_s)
     # Its pages are placed as those of the timed models are: scattered ones read slower on some machines.
-    command = with_placed_pages([*bench.runner_command, bench.folder.plan_path])
-    return judge_run(bench.connection.run(command, limits, stop), nonce, was_killed_for_memory=False)
+    result, nonce = run_plan(
+        bench, lambda nonce: bandwidth_plan(nonce, plan), plan.deadline_s, stop, with_placed_pages
+    )
+    return judge_run(result, nonce, was_killed_for_memory=False)
 
 
 def _team_reading(plan: BandwidthPlan, team: int, runs: list[ProvenRun]) -> TeamReading:

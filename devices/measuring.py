@@ -1,18 +1,16 @@
 """Measure one candidate on one device by the protocol, with an outcome for every way it can go."""
 
 import math
-import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from devices import remote_shell
 from devices.bench import Bench
 from devices.calibration import SLOWED_RATIO, slowdown
 from devices.conditions import Conditions, read_conditions, read_conditions_but_load
-from devices.connection import Connection, Limits
+from devices.connection import Connection
 from devices.errors import ConnectionFault, PlanError
 from devices.lab_profile import LabSettings, lab_settings
 from devices.outcome import (
@@ -37,11 +35,9 @@ from devices.plan import MeasurementPlan, ModelFiles, OutputCheck, PoolSpec
 from devices.readiness import Readiness, obstacles, wait_until_ready
 from devices.runner_plan import PlacedModel, Setting, check_plan, memory_plan, pool_plan, time_plan
 from devices.runner_records import ProvenRun, judge_run
+from devices.runner_start import run_plan
 from devices.strict_reading import read
 from devices.summary import summarise
-
-# The runner ends itself at its deadline; this much later it is killed.
-GRACE_S = 5.0
 
 LONGEST_LOG = 40_000
 
@@ -316,13 +312,8 @@ class _Measurement:
     def _run(
         self, plan_text: Callable[[str], str], command: Callable[[Sequence[str]], list[str]] = list
     ) -> ProvenRun:
-        nonce = secrets.token_hex(8)
-        plan_path = self._bench.folder.plan_path
-        limits = Limits(self._plan.protocol.deadline_s + GRACE_S, self._bench.silence_s)
-        words = remote_shell.with_file(plan_path, command([*self._bench.runner_command, plan_path]))
-        result = self._bench.connection.run(words, limits, self._stop, plan_text(nonce).encode())
-        if result.status in remote_shell.NOT_STARTED:
-            raise ConnectionFault(f"{remote_shell.NOT_STARTED[result.status]}: {result.errors.strip()}")
+        deadline_s = self._plan.protocol.deadline_s
+        result, nonce = run_plan(self._bench, plan_text, deadline_s, self._stop, command)
         was_killed_for_memory = result.status == -9 and self._kernel_killed_for_memory()
         judged = judge_run(result, nonce, was_killed_for_memory)
         if not isinstance(judged, ProvenRun):

@@ -1,20 +1,19 @@
 """Times one candidate in one fresh process, where a benchmark and not the protocol decides when."""
 
-import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from devices.bench import Bench
-from devices.connection import Limits
-from devices.measuring import GRACE_S
 from devices.outcome import BlockSamples, ProcessSamples
 from devices.page_placement import with_placed_pages
 from devices.plan import MeasurementPlan
 from devices.quiet import quiet_host
 from devices.runner_plan import Setting, pool_plan, time_plan
 from devices.runner_records import ProvenRun, judge_run
+from devices.runner_start import run_plan
 from devices.strict_reading import read, write
 
 
@@ -41,30 +40,28 @@ class ProcessTimer:
             if not folder.holds(placed.graph_path):
                 self._bench.connection.push(self._graph(model.graph_sha256), placed.graph_path)
             pool, path = model.pool, placed.pool_path
-            self._run(plan, pool_plan("", pool, path, plan.protocol.deadline_s))
+            self._run(plan, partial(pool_plan, pool=pool, path=path, deadline_s=plan.protocol.deadline_s))
 
     def time(self, plan: MeasurementPlan, sentinel_loads_first: bool) -> dict[str, Any]:
         """Return the samples of one process as plain values."""
         folder, protocol = self._bench.folder, plan.protocol
-        text = time_plan(
-            "",
-            Setting(self._bench.library.path, plan.workload, protocol),
-            folder.place(plan.candidate),
-            folder.place(plan.sentinel),
-            protocol.prefills_per_process,
-            protocol.blocks,
-            sentinel_loads_first,
+        text = partial(
+            time_plan,
+            setting=Setting(self._bench.library.path, plan.workload, protocol),
+            candidate=folder.place(plan.candidate),
+            sentinel=folder.place(plan.sentinel),
+            prefills=protocol.prefills_per_process,
+            blocks=protocol.blocks,
+            sentinel_loads_first=sentinel_loads_first,
         )
         run = self._run(plan, text)
         return dict(write(TimedProcess(_samples(run, "prefill"), _samples(run, "decode"))))
 
-    def _run(self, plan: MeasurementPlan, text: str) -> ProvenRun:
-        nonce, path = secrets.token_hex(8), self._bench.folder.plan_path
-        self._bench.connection.push(text.replace("nonce \n", f"nonce {nonce}\n").encode(), path)
-        limits = Limits(plan.protocol.deadline_s + GRACE_S, self._bench.silence_s)
-        command = with_placed_pages([*self._bench.runner_command, path])
+    def _run(self, plan: MeasurementPlan, text: Callable[[str], str]) -> ProvenRun:
+        deadline_s = plan.protocol.deadline_s
         with quiet_host():
-            judged = judge_run(self._bench.connection.run(command, limits, threading.Event()), nonce, False)
+            result, nonce = run_plan(self._bench, text, deadline_s, threading.Event(), with_placed_pages)
+        judged = judge_run(result, nonce, False)
         if not isinstance(judged, ProvenRun):
             raise RuntimeError(f"a process wasn't timed: {judged.kind}: {judged.reason}")
         return judged
