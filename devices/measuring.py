@@ -34,12 +34,10 @@ from devices.passport import Circumstances, passport_of
 from devices.plan import MeasurementPlan, ModelFiles, OutputCheck, PoolSpec
 from devices.readiness import Readiness, obstacles, wait_until_ready
 from devices.runner_plan import PlacedModel, Setting, check_plan, memory_plan, pool_plan, time_plan
-from devices.runner_records import ProvenRun, judge_run
+from devices.runner_records import ProvenRun, judge_run, shortened
 from devices.runner_start import run_plan
 from devices.strict_reading import read
 from devices.summary import summarise
-
-LONGEST_LOG = 40_000
 
 GraphSource = Callable[[str], bytes]
 
@@ -62,7 +60,7 @@ def measure(
     except _Ended as ended:
         return ended.failure
     except ConnectionFault as fault:
-        return DeviceLost(str(fault), "\n".join([*measurement.logs, fault.log]).strip()[-LONGEST_LOG:])
+        return DeviceLost(str(fault), shortened("\n".join([*measurement.logs, fault.log]).strip()))
     finally:
         measurement.tidy()
 

@@ -59,7 +59,11 @@ def judge_run(result: CommandResult, nonce: str, was_killed_for_memory: bool) ->
 
 def log_of(result: CommandResult) -> str:
     """Return everything a run printed, its middle left out if it is long."""
-    text = "\n".join([*result.lines, result.errors]).strip()
+    return shortened("\n".join([*result.lines, result.errors]).strip())
+
+
+def shortened(text: str) -> str:
+    """Return a log, its middle left out if it is long."""
     if len(text) <= _LOG_CHARACTERS:
         return text
     half = _LOG_CHARACTERS // 2
