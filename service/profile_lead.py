@@ -112,6 +112,8 @@ def _begin(parts: Parts, profile_id: str, entry: ProfileEntryRow) -> bool:
         profile = Profiles(session).get(profile_id)
         if profile.state not in profiles.OPEN:
             return False  # cancelled since this step looked
+        if Profiles(session).entry(entry.id).state != profiles.WAITING:
+            return True  # ended since this step looked
         if entry.kind == profiles.BANDWIDTH:
             _begin_bandwidth(session, profile, entry)
         else:

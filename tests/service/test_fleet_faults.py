@@ -188,7 +188,7 @@ def test_a_service_that_is_killed_and_restarted_under_two_working_devices_loses_
         log = stack.enter_context(an_agent(lab, tmp_path / "agent", "laptop"))
         wait_until(lambda: set(lab.states()) == {"laptop", "desk"})
         jobs = lab.order("laptop", 2_000, 3) + lab.order("desk", 2_000, 3)
-        wait_until(lambda: log.read_text().count("leased with token") == 2)
+        wait_until(lambda: set(lab.states().values()) == {"measuring"})
         for _ in range(2):
             port = port_of(lab.folder)
             service.send_signal(signal.SIGKILL)
