@@ -202,6 +202,8 @@ class AdbConnection(ShellFiles):
             frame = remote_shell.read_frame(watch.errors, mark)
             if ending not in (Ending.EXITED, None):
                 self._kill(frame.group)
+                if ending is Ending.SILENCE and frame.group is None:
+                    raise ConnectionFault(f"{self} was lost: nothing was heard of {command[0]}")
                 return watch.result(ending, None, frame.errors)
         if frame.is_missing:
             raise ConnectionFault(f"{command[0]} cannot be started on {self}: it is not there")

@@ -1,18 +1,16 @@
 """How a device is right now: temperature, other programs' load, memory, battery and clocks."""
 
 import re
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 from devices.android_state import BATTERY, THERMAL, android_state
 from devices.connection import Connection
-from devices.device_files import ask, read_files
+from devices.device_files import ask, read_files, said
 from devices.macos import read_mac_conditions
 
 _FILES = (
-    "/proc/stat",
     "/proc/meminfo",
     "/proc/loadavg",
     "/proc/vmstat",
@@ -22,7 +20,9 @@ _FILES = (
     "/sys/class/power_supply/*/status",
     "/sys/devices/system/cpu/cpu*/cpufreq/scaling_cur_freq",
 )
-_LOAD_WINDOW_S = 0.2
+_STAT = "/proc/stat"
+_LOAD = ("sh", "-c", f"cat {_STAT} && {{ sleep 0.2 || sleep 1; }} && echo then && cat {_STAT}")
+"""Load needs two looks, with nothing of ours between them; not every sleep takes fractions."""
 
 Files = Mapping[str, str]
 Known = TypeVar("Known")
@@ -51,28 +51,34 @@ class Conditions:
     battery_temperature_c: float | None = None
 
 
-def read_conditions(connection: Connection, sleep: Callable[[float], None] = time.sleep) -> Conditions:
-    """Read a device's conditions; takes about a quarter of a second, as load needs two looks."""
-    before = read_files(connection, ["/proc/stat"])
-    if not before and ask(connection, "uname", "-s") == "Darwin":
+def read_conditions(connection: Connection) -> Conditions:
+    """Read a device's conditions; takes about a quarter of a second, for the load."""
+    files = read_files(connection, _FILES, (_LOAD, BATTERY, THERMAL))
+    if not any(files.values()) and _is_mac(connection):
         return Conditions(**read_mac_conditions(connection))
-    sleep(_LOAD_WINDOW_S)
-    return conditions_from(before, read_files(connection, _FILES, (BATTERY, THERMAL)))
+    before, _, after = files.get(said(*_LOAD), "").partition("\nthen\n")
+    return conditions_from({_STAT: before}, {**files, _STAT: after})
 
 
 def read_conditions_but_load(connection: Connection) -> Conditions:
     """Read in one look all but the load: enough between and after runs, whose own load would be told."""
-    files = read_files(connection, _FILES, (BATTERY, THERMAL))
-    return conditions_from({}, files) if files else read_conditions(connection)  # macOS has none of the files
+    files = read_files(connection, (_STAT, *_FILES), (BATTERY, THERMAL))
+    if not any(files.values()) and _is_mac(connection):
+        return Conditions(**read_mac_conditions(connection))
+    return conditions_from({}, files)
+
+
+def _is_mac(connection: Connection) -> bool:
+    return ask(connection, "uname", "-s") == "Darwin"
 
 
 def conditions_from(before: Files, after: Files) -> Conditions:
     """Derive the conditions from the texts of files, by path, at two moments."""
-    stat, android = after.get("/proc/stat", ""), android_state(after)
+    stat, android = after.get(_STAT, ""), android_state(after)
     return Conditions(
         temperature_c=_first_known(android.temperature_c, _hottest_c(after)),
         cores=len(re.findall(r"^cpu\d+ ", stat, re.MULTILINE)) or None,
-        busy_cores=_busy_cores(before.get("/proc/stat", ""), stat),
+        busy_cores=_busy_cores(before.get(_STAT, ""), stat),
         load_average=_first_number(after.get("/proc/loadavg", "")),
         available_bytes=_available_bytes(after.get("/proc/meminfo", "")),
         battery_percent=_first_known(android.battery_percent, _battery_percent(after)),

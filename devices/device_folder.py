@@ -39,7 +39,10 @@ class DeviceFolder:
         return posixpath.basename(path) in self._connection.names(posixpath.dirname(path))
 
     def make_room(self, pools_in_use: set[str]) -> None:
-        """Remove the pools that were used longest ago, never those in use."""
+        """Remove the pools that were used longest ago, never those in use; without a look where no pool is new."""
+        if pools_in_use <= set(self._used):
+            self._used = [*(each for each in self._used if each not in pools_in_use), *sorted(pools_in_use)]
+            return
         pools = posixpath.join(self._root, "pools")
         present = self._connection.names(pools)
         strangers = sorted(present - set(self._used) - pools_in_use)

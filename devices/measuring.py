@@ -31,15 +31,18 @@ from devices.outcome import (
 )
 from devices.page_placement import with_placed_pages
 from devices.passport import Circumstances, passport_of
-from devices.plan import MeasurementPlan, ModelFiles, OutputCheck, PoolSpec
+from devices.plan import MeasurementPlan, OutputCheck, PoolSpec
 from devices.readiness import Readiness, obstacles, wait_until_ready
 from devices.runner_plan import PlacedModel, Setting, check_plan, memory_plan, pool_plan, time_plan
 from devices.runner_records import ProvenRun, judge_run, shortened
 from devices.runner_start import run_plan
 from devices.strict_reading import read
-from devices.summary import summarise
+from devices.summary import disagreement, is_unsettled, process_log_ratio, summarise
 
 GraphSource = Callable[[str], bytes]
+
+_PATIENCE_BETWEEN_SITTINGS = (1 / 6, 1 / 3, 1 / 2)
+"""Disturbances that pairing does not cancel last for a minute or two: shares of the device's patience, ever longer."""
 
 
 def measure(
@@ -75,12 +78,16 @@ class _Ended(Exception):
 
 @dataclass(frozen=True)
 class _Timing:
-    """Both phases of all timed processes so far, and the runs that they came from."""
+    """Both phases of all timed processes so far, and the runs that they came from.
+
+    `set_aside` holds each process's decode ratio, for every sitting in which they disagreed too much.
+    """
 
     prefill_processes: tuple[ProcessSamples, ...] = ()
     decode_processes: tuple[ProcessSamples, ...] = ()
     deeper_processes: tuple[tuple[int, ProcessSamples], ...] = ()
     runs: tuple[ProvenRun, ...] = ()
+    set_aside: tuple[tuple[float, ...], ...] = ()
 
     def plus(self, other: "_Timing") -> "_Timing":
         return _Timing(
@@ -88,7 +95,19 @@ class _Timing:
             (*self.decode_processes, *other.decode_processes),
             (*self.deeper_processes, *other.deeper_processes),
             (*self.runs, *other.runs),
+            self.set_aside,
         )
+
+    def without_decode(self) -> "_Timing":
+        return replace(self, decode_processes=(), deeper_processes=())
+
+    def or_calmer(self, other: "_Timing") -> "_Timing":
+        """Return the one whose processes agree better in decode, with the runs of both and with what was set aside."""
+        kept, left = (
+            (other, self) if disagreement(other.decode) < disagreement(self.decode) else (self, other)
+        )
+        ratios = tuple(math.exp(process_log_ratio(process)) for process in left.decode_processes)
+        return replace(kept, runs=other.runs, set_aside=(*self.set_aside, ratios))
 
     @property
     def prefill(self) -> PhaseSamples:
@@ -137,6 +156,7 @@ class _Measurement:
         started_at, started_s = datetime.now(UTC), time.monotonic()
         self._push()
         readiness = self._wait_until_ready()
+        self._limit_memory(readiness.conditions.available_bytes)
         memory_run, memory = self._read_memory()
         cosine = self._check_output(self._plan.check) if self._plan.check else ()
         timing = self._time(tells_heat=readiness.conditions.temperature_c is not None)
@@ -150,6 +170,7 @@ class _Measurement:
             memory_run=memory_run,
             timed_runs=timing.runs,
             deeper=timing.deeper,
+            set_aside=timing.set_aside,
             lab=lab,
         )
         return Measured(
@@ -177,14 +198,15 @@ class _Measurement:
     def _push(self) -> None:
         models = (self._plan.candidate, self._plan.sentinel)
         self._bench.folder.make_room({model.pool.digest for model in models})
-        for model, placed in zip(models, (self._candidate, self._sentinel), strict=True):
-            self._push_graph(model, placed)
+        if not self._bench.folder.holds(self._sentinel.graph_path):
+            self._push_graph(self._sentinel)
+        if self._candidate.graph_path != self._sentinel.graph_path:
+            self._push_graph(self._candidate)  # without a look: it was removed after its last measurement
         for pool in dict.fromkeys(model.pool for model in models):
             self._make_pool(pool)
 
-    def _push_graph(self, model: ModelFiles, placed: PlacedModel) -> None:
-        if not self._bench.folder.holds(placed.graph_path):
-            self._bench.connection.push(self._graph(model.graph_sha256), placed.graph_path)
+    def _push_graph(self, placed: PlacedModel) -> None:
+        self._bench.connection.push(self._graph(placed.files.graph_sha256), placed.graph_path)
 
     def _make_pool(self, pool: PoolSpec) -> None:
         path, deadline_s = self._bench.folder.pool_path(pool), self._plan.protocol.deadline_s
@@ -208,6 +230,15 @@ class _Measurement:
             raise _Ended((OutOfMemory if is_well else NotReady)(reason, str(readiness.conditions)))
         self._kills_before = readiness.conditions.out_of_memory_kills
         return readiness
+
+    def _limit_memory(self, available_bytes: int | None) -> None:
+        """Let the candidate take what is free but the spare: more would make the device kill other programs first."""
+        protocol = self._setting.protocol
+        if protocol.memory_limit_bytes is None and available_bytes is not None:
+            limit = available_bytes - self._bench.thresholds.spare_bytes
+            self._setting = replace(
+                self._setting, protocol=replace(protocol, memory_limit_bytes=max(limit, 1))
+            )
 
     def _read_memory(self) -> tuple[ProvenRun, MemoryReading]:
         run = self._run(lambda nonce: memory_plan(nonce, self._setting, self._candidate))
@@ -241,18 +272,29 @@ class _Measurement:
         return similarities
 
     def _time(self, tells_heat: bool) -> _Timing:
-        timing = self._time_until_precise(tells_heat)
+        timing = self._time_until_settled(tells_heat)
         if self._slowdown(timing) > SLOWED_RATIO:
             self._wait_until_ready()
-            timing = self._time_until_precise(tells_heat)
+            timing = self._time_until_settled(tells_heat)
         slowed = self._slowdown(timing)
         if slowed > SLOWED_RATIO:
             reason = f"twice the sentinel ran {slowed:.1f} times slower than at its calibration"
             raise _Ended(Throttled(reason, "\n".join(run.log for run in timing.runs)))
         return timing
 
-    def _time_until_precise(self, tells_heat: bool) -> _Timing:
-        timing = _Timing()
+    def _time_until_settled(self, tells_heat: bool) -> _Timing:
+        """Time; where decode's processes disagree, wait and time decode anew, and keep the calmest sitting."""
+        timing = self._time_until_precise(_Timing(), tells_heat)
+        for share in _PATIENCE_BETWEEN_SITTINGS:
+            pause_s = share * self._bench.thresholds.patience_s
+            if not (pause_s and is_unsettled(timing.decode)):
+                break
+            self._stop.wait(pause_s)
+            self._waited_s += pause_s
+            timing = timing.or_calmer(self._time_until_precise(timing.without_decode(), tells_heat))
+        return timing
+
+    def _time_until_precise(self, timing: _Timing, tells_heat: bool) -> _Timing:
         while any(share := self._next_process(timing)):
             if timing.runs and tells_heat:
                 self._wait_until_ready(read_conditions_but_load)  # what the last process heated may cool down
@@ -264,10 +306,10 @@ class _Measurement:
         protocol = self._plan.protocol
         if len(timing.prefill_processes) < protocol.minimum_processes:
             return protocol.prefills_per_process, protocol.blocks
-        if len(timing.decode_processes) < protocol.decode_processes:
+        least_of_decode = max(protocol.minimum_processes, protocol.decode_processes)
+        if len(timing.decode_processes) < least_of_decode:
             return 0, protocol.blocks
-        added = protocol.maximum_processes - protocol.minimum_processes
-        most_of_decode = max(protocol.minimum_processes, protocol.decode_processes) + added
+        most_of_decode = least_of_decode + protocol.maximum_processes - protocol.minimum_processes
         needs_prefill = self._needs_more(timing.prefill, protocol.maximum_processes)
         depths = (timing.decode, *(each.phase for each in timing.deeper))
         needs_decode = any(self._needs_more(phase, most_of_decode) for phase in depths)

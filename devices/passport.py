@@ -29,6 +29,7 @@ class Circumstances:
     memory_run: ProvenRun
     timed_runs: Sequence[ProvenRun]
     deeper: Sequence[DeeperDecode] = ()
+    set_aside: Sequence[Sequence[float]] = ()
     lab: LabSettings | None = None
 
 
@@ -53,6 +54,7 @@ def passport_of(
         "conditions": {"before": write(noted.before), "after": write(noted.after)},
         "sentinel_level": _sentinel_level(plan, prefill, decode),
         "precision": _precision(plan.protocol.half_width_target, _phases(prefill, decode, noted.deeper)),
+        "decode_ratios_set_aside": [list(ratios) for ratios in noted.set_aside],
         "memory_peaks": _memory_peaks(noted.memory_run),
         "memory_phases": _memory_phases(noted.memory_run),
         "processes": [_process(run) for run in noted.timed_runs],

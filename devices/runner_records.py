@@ -7,7 +7,7 @@ from typing import Any
 
 from devices.connection import CommandResult, Ending
 from devices.errors import MeasurementStopped
-from devices.outcome import Failure, OutOfMemory, RunnerFault, TimedOut, Unsupported
+from devices.outcome import Failure, NotReady, OutOfMemory, RunnerFault, TimedOut, Unsupported
 
 Record = Mapping[str, Any]
 
@@ -92,6 +92,8 @@ def _failure_told(records: list[Record], log: str) -> Failure | None:
         return OutOfMemory(reason, log)
     if kind == "timed_out":
         return TimedOut(reason, log)
+    if kind == "busy":
+        return NotReady(reason, log)
     return Unsupported(reason, log) if kind == "refused" else RunnerFault(reason, log)
 
 

@@ -9,8 +9,8 @@ from devices.bench import Bench
 from devices.connection import CommandResult, Limits
 from devices.errors import ConnectionFault
 
-GRACE_S = 5.0
-"""The runner ends itself at its deadline; this much later it is killed."""
+GRACE_S = 15.0
+"""The runner waits up to 8 s for its turn and ends itself at its deadline; this much after that it is killed."""
 
 
 def run_plan(

@@ -4,6 +4,7 @@ import logging
 import secrets
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -118,6 +119,13 @@ class Worker:
             is_key = isinstance(trouble, HostKeyChanged)
             self._tell(Stand.KEY_CHANGED if is_key else Stand.UNOPENED, str(trouble))
             return f"can't be made ready: {trouble}"
+        except (
+            Exception
+        ) as error:  # a fault of ours must not leave a device unserved until the agent is restarted
+            log.exception("%s: the agent stumbled; please report it", self._station.name)
+            self._close()
+            self._tell(Stand.UNOPENED, _in_words(error))
+            return _in_words(error)
         return None
 
     def _step(self, link: ServiceLink) -> None:
@@ -177,6 +185,11 @@ class Worker:
             outcome = RunnerFault(f"the service does not hand out the graph: {trouble}", "")
         except QuietLockUnusable as trouble:
             outcome = NotReady(str(trouble), "")
+        except (
+            Exception
+        ) as error:  # a fault of ours: told with its place, and tried again like one of the runner's
+            log.exception("job %s: the agent stumbled; please report it", lease.job_id)
+            outcome = RunnerFault(_in_words(error), traceback.format_exc())
         self._measured += 1
         self._hand_in(lease, outcome_to_dict(outcome), link)
         if isinstance(outcome, DeviceLost):
@@ -199,6 +212,10 @@ class Worker:
         graphs = _fetch(link, plan, give_up)  # before the machine must be quiet
         with self._turns.turn(opened.machine, give_up):
             return measure(plan, opened.bench, graphs.__getitem__, give_up, self._measured)
+
+
+def _in_words(error: Exception) -> str:
+    return f"the agent stumbled, its log tells where: {type(error).__name__}: {error}"
 
 
 def _fetch(link: ServiceLink, plan: MeasurementPlan, give_up: threading.Event) -> dict[str, bytes]:

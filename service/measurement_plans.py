@@ -225,7 +225,7 @@ def _protocol(architecture: Architecture, conditions: Conditions, processes: tup
         profile=conditions.measuring.profile,
         minimum_processes=least,
         maximum_processes=most,
-        blocks=18,
+        blocks=12,
         decode_steps_per_block=4,
         prefills_per_process=5,
         half_width_target=half_width,

@@ -33,7 +33,8 @@
  *
  * It prints JSON lines, each with a "record": hello, library, heartbeat (every 2 s), pool, loaded, warm_up, block,
  * logits, memory, bandwidth, and as its last `failed` or `done`. Only `done` with the nonce and the right number of samples
- * (durations, logits or memory readings printed before it) is a success. It dies with its reader (SIGPIPE).
+ * (durations, logits or memory readings printed before it) is a success. It dies with its reader (SIGPIPE). Of runners
+ * with the same PLAN file one works at a time; the others wait for a while before their first record.
  *
  * ONNX Runtime's C API is a table of function pointers that only ever grows, so the slots used here are declared
  * by hand and neither its headers nor its SDK are needed.
@@ -50,6 +51,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -63,6 +65,7 @@
 
 #define RUNNER_VERSION 3
 #define HEARTBEAT_S 2.0
+#define TURN_S 8.0
 #define MAXIMUM_MODELS 2
 #define MAXIMUM_RANK 8
 #define PAGE_BYTES 4096
@@ -909,6 +912,18 @@ static void run_bandwidth(void) {
 
 static double started_ms;
 
+/* One runner at a time: another agent may have started one here, or a line that broke may have left one at work. The
+ * kernel lets go of the lock when this process ends, however it does. */
+static void wait_for_turn(const char *plan_path) {
+    int file = open(plan_path, O_RDONLY);
+    while (file >= 0 && flock(file, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
+        if (now_ms() - started_ms > TURN_S * 1e3)
+            fail("busy", "another runner was still at work with %s after %g s", plan_path, TURN_S);
+        usleep(20000);
+    }
+    started_ms = now_ms();
+}
+
 static void *watch(void *unused) {
     double beat_ms = now_ms();
     /* Only a memory limit needs a close watch; otherwise the thread should not disturb what is timed. */
@@ -948,6 +963,7 @@ int main(int count, char **arguments) {
     started_ms = now_ms();
     if (count != 2) fail("fault", "usage: runner PLAN");
     read_plan(arguments[1]);
+    wait_for_turn(arguments[1]);
     limit_process();
     keep_to_cpus();
     print_hello();

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 from devices.agent import AgentSettings, main, run_agent
+from devices.delivery import Delivery
+from devices.measuring import measure
 from devices.outcome import Measured, outcome_from_dict
 from devices.plan import MeasurementPlan, Protocol, Workload, to_dict
 from devices.quiet import quiet_host
@@ -156,6 +158,44 @@ def test_jobs_are_measured_one_after_another_and_reported(tmp_path: Path) -> Non
     assert len(service.registrations) == 1
     assert service.registrations[0]["devices"][0]["labels"] == {"room": "lab"}
     assert service.registrations[0]["devices"][0]["facts"]["cores"] == os.cpu_count()
+
+
+def test_a_stumble_of_our_own_is_reported_with_its_place_and_the_device_is_served_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stumbles = iter([ValueError("a fault of ours")])
+
+    def measure_later(*args: Any) -> Any:
+        for stumble in stumbles:
+            raise stumble
+        return measure(*args)
+
+    monkeypatch.setattr("devices.worker.measure", measure_later)
+    with a_service() as service, an_agent(settings_for(service, tmp_path)):
+        for number in range(2):
+            service.enqueue(f"job-{number}", a_plan())
+        service.wait_for(lambda: len(service.results) == 2)
+    first, second = (service.results[f"job-{number}"]["outcome"] for number in range(2))
+    assert (first["kind"], second["kind"]) == ("runner_fault", "measured")
+    assert "ValueError: a fault of ours" in first["reason"]
+    assert "measure_later" in first["log"]
+
+
+def test_a_stumble_beside_a_job_does_not_leave_the_device_unserved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stumbles, deliver = iter([ValueError("a fault of ours")]), Delivery.deliver
+
+    def deliver_later(*args: Any) -> None:
+        for stumble in stumbles:
+            raise stumble
+        deliver(*args)
+
+    monkeypatch.setattr(Delivery, "deliver", deliver_later)
+    with a_service() as service, an_agent(settings_for(service, tmp_path)):
+        service.enqueue("job-1", a_plan())
+        service.wait_for(lambda: "job-1" in service.results)
+    assert "the agent stumbled; please report it" in caplog.text
 
 
 def test_the_lease_is_kept_alive_while_measuring(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 
 from devices.bench import Bench
 from devices.calibration import reference_from
+from devices.connection import CommandResult, Limits
 from devices.device_facts import DeviceFacts
 from devices.device_folder import DeviceFolder
 from devices.errors import MeasurementStopped
@@ -269,6 +270,31 @@ def test_a_candidate_above_the_memory_limit_is_out_of_memory(runner: BuiltRunner
     outcome = measure(plan, a_bench(runner, tmp_path), graph_of())
     assert isinstance(outcome, OutOfMemory)
     assert "above the limit of 25.0 MB" in outcome.reason
+
+
+class Noting(LocalConnection):
+    """This machine, whose plans are noted."""
+
+    def __init__(self) -> None:
+        self.plans: list[str] = []
+
+    def run(
+        self, command: Sequence[str], limits: Limits, stop: threading.Event, standard_input: bytes = b""
+    ) -> CommandResult:
+        """Run a command as ever."""
+        self.plans.append(standard_input.decode())
+        return super().run(command, limits, stop, standard_input)
+
+
+def test_a_candidate_may_take_what_is_free_but_the_spare(runner: BuiltRunner, tmp_path: Path) -> None:
+    connection, spare_bytes = Noting(), 400_000_000
+    thresholds = dataclasses.replace(LENIENT, spare_bytes=spare_bytes)
+    bench = a_bench(runner, tmp_path, connection=connection, thresholds=thresholds)
+    outcome = measure(a_plan(), bench, graph_of())
+    assert isinstance(outcome, Measured)
+    available_bytes = outcome.passport["conditions"]["before"]["available_bytes"]
+    (plan,) = [plan for plan in connection.plans if "task memory" in plan]
+    assert f"memory_limit_bytes {available_bytes - spare_bytes}\n" in plan
 
 
 def test_a_candidate_that_takes_too_long_is_timed_out(runner: BuiltRunner, tmp_path: Path) -> None:

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.outcome import BlockSamples, PhaseSamples, ProcessSamples
-from devices.summary import PRIOR_LOG_SPREAD, percentile, student_t, summarise
+from devices.summary import (
+    PRIOR_LOG_SPREAD,
+    disagreement,
+    is_unsettled,
+    percentile,
+    student_t,
+    summarise,
+)
 
 durations_ms = st.floats(min_value=0.01, max_value=1e5)
 samples_ms = st.lists(durations_ms, min_size=1, max_size=5).map(tuple)
@@ -120,3 +127,12 @@ def test_student_t_matches_the_printed_tables(degrees: int, expected: float) -> 
 def test_percentiles_interpolate() -> None:
     assert percentile([3.0], 95) == 3.0
     assert percentile([0.0, 10.0], 95) == pytest.approx(9.5)
+
+
+def test_processes_that_disagree_are_unsettled_once_there_are_enough_to_tell() -> None:
+    calm = PhaseSamples(tuple(a_process(level) for level in (1.0, 1.02, 0.99, 1.01)))
+    disturbed = PhaseSamples((*calm.processes[:3], a_process(1.2)))
+    assert not is_unsettled(calm)
+    assert is_unsettled(disturbed)
+    assert not is_unsettled(PhaseSamples(disturbed.processes[1:]))
+    assert disagreement(PhaseSamples(calm.processes[:1])) == 0.0

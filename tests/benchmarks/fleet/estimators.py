@@ -7,6 +7,7 @@ from itertools import combinations_with_replacement
 from statistics import fmean, median
 
 from devices.outcome import Measured, PhaseSamples, ProcessSamples
+from devices.summary import is_unsettled
 from tests.benchmarks.fleet.agreement import Agreement, Reading, agreement
 from tests.benchmarks.fleet.rounds import Rounds, decode, prefill
 from tests.benchmarks.fleet.text_table import lines, percent
@@ -24,21 +25,26 @@ EVERYTHING = 1_000_000
 
 @dataclass(frozen=True)
 class Use:
-    """How much of the samples is used, and how: 0 steps keeps the blocks as the runner took them."""
+    """How much of the samples is used, and how: 0 steps keeps the blocks as the runner took them.
+
+    `between` makes one number of the processes' logarithms; None takes the blocks of all processes as one process's.
+    """
 
     within: Within
     block_steps: int = 0
     processes: int = EVERYTHING
     blocks: int = EVERYTHING
-    between: Callable[[Sequence[float]], float] = median
+    between: Callable[[Sequence[float]], float] | None = None
 
     def value(self, phase: PhaseSamples) -> float:
         """Return the number that this makes of one measurement."""
-        logs = [
-            math.log(self.within(regrouped(process, self.block_steps)[: self.blocks]))
+        processes = [
+            regrouped(process, self.block_steps)[: self.blocks]
             for process in phase.processes[: self.processes]
         ]
-        return math.exp(self.between(logs))
+        if self.between is None:
+            return self.within([block for process in processes for block in process])
+        return math.exp(self.between([math.log(self.within(process)) for process in processes]))
 
 
 def regrouped(process: ProcessSamples, block_steps: int) -> list[Block]:
@@ -77,7 +83,7 @@ def ratio_of_means(blocks: Sequence[Block]) -> float:
 
 
 def median_of_block_ratios(blocks: Sequence[Block]) -> float:
-    """Return the median over blocks of the ratio of the block's medians: what `devices.summary` does."""
+    """Return the median over blocks of the ratio of the block's medians: over all, what `devices.summary` does."""
     return math.exp(median(_block_logs(blocks)))
 
 
@@ -105,35 +111,39 @@ def ratio_by_regression(blocks: Sequence[Block]) -> float:
     return sum(own * other for own, other in steps) / sum(other * other for _, other in steps)
 
 
+WITHIN: dict[str, Within] = {
+    "raw median": raw_median,
+    "raw minimum": raw_minimum,
+    "ratio of medians": ratio_of_medians,
+    "ratio of minimums": ratio_of_minimums,
+    "ratio of means": ratio_of_means,
+    "ratio by regression": ratio_by_regression,
+    "median of block ratios": median_of_block_ratios,
+    "mean of block log ratios": mean_of_block_logs,
+    "trimmed mean of block logs": trimmed_mean_of_block_logs,
+    "Hodges-Lehmann": hodges_lehmann,
+}
+BETWEEN: dict[str, Callable[[Sequence[float]], float] | None] = {
+    "of all blocks": None,
+    "of each process, median": median,
+    "of each process, mean": fmean,
+}
 ESTIMATORS: dict[str, Use] = {
-    "raw median": Use(raw_median),
-    "raw minimum": Use(raw_minimum),
-    "ratio of medians": Use(ratio_of_medians),
-    "ratio of minimums": Use(ratio_of_minimums),
-    "ratio of means": Use(ratio_of_means),
-    "ratio by regression": Use(ratio_by_regression),
-    "median of block ratios": Use(median_of_block_ratios),
-    "median of block ratios, mean of processes": Use(median_of_block_ratios, between=fmean),
-    "mean of block log ratios": Use(mean_of_block_logs),
-    "mean of block log ratios, mean of processes": Use(mean_of_block_logs, between=fmean),
-    "trimmed mean of block logs": Use(trimmed_mean_of_block_logs),
-    "trimmed mean of block logs, mean of processes": Use(trimmed_mean_of_block_logs, between=fmean),
-    "Hodges-Lehmann": Use(hodges_lehmann),
-    "Hodges-Lehmann, mean of processes": Use(hodges_lehmann, between=fmean),
+    f"{name} {kind}": Use(within, between=between)
+    for name, within in WITHIN.items()
+    for kind, between in BETWEEN.items()
 }
 BLOCK_STEPS = (1, 2, 4, 8, 12, 24, 72)
 PROCESSES = (1, 2, 4, 6)
-BLOCKS = (3, 6, 12, 18)
+BLOCKS = (3, 6, 9, 12)
 
 
 def tables(rounds: Rounds) -> Iterator[list[str]]:
     """Yield the tables: estimators, decode's block lengths, and how many processes and blocks."""
-    yield _table(
-        "estimators, each within a process, then the median of processes",
-        ESTIMATORS,
-        rounds,
-        (prefill, decode),
-    )
+    yield _table("estimators", ESTIMATORS, rounds, (prefill, decode))
+    settled = rounds.only(lambda measured: not is_unsettled(measured.decode))
+    count = f"{len(settled.rounds[0])} of {len(rounds.rounds[0])} candidates"
+    yield _table(f"estimators, {count} whose decode settled in every round", ESTIMATORS, settled, (decode,))
     lengths = {f"{steps} steps": Use(median_of_block_ratios, steps) for steps in BLOCK_STEPS}
     yield _table("block lengths, by median of block ratios", lengths, rounds, (decode,))
     amounts = {

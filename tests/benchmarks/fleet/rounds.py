@@ -29,6 +29,15 @@ class Rounds:
         whole = [one for one in zip(*self.rounds, strict=True) if all(taken.is_measured for taken in one)]
         return [[taken.measured for taken in each] for each in zip(*whole, strict=True)]
 
+    def only(self, is_kept: Callable[[Measured], bool]) -> "Rounds":
+        """Return the candidates of which every measurement is kept."""
+        whole = [
+            one
+            for one in zip(*self.rounds, strict=True)
+            if all(taken.is_measured and is_kept(taken.measured) for taken in one)
+        ]
+        return Rounds(self.reference, tuple(zip(*whole, strict=True)))
+
     def readings(self, read: Callable[[Measured], Reading]) -> list[list[Reading]]:
         """Read one number of every measurement."""
         return [[read(each) for each in one] for one in self.measured]

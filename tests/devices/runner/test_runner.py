@@ -1,6 +1,7 @@
 """The runner itself, started by hand: its pools, its logits, its records and its limits."""
 
 import dataclasses
+import fcntl
 import json
 import os
 import signal
@@ -220,6 +221,24 @@ def test_a_model_above_the_memory_limit_is_stopped_with_a_typed_record(
     last = run(runner, memory_plan(NONCE, a_setting(memory_limit_bytes=25_000_000), model), tmp_path)[-1]
     assert (last["record"], last["kind"]) == ("failed", "out_of_memory")
     assert "above the limit of 25.0 MB" in last["reason"]
+
+
+def test_a_runner_waits_until_another_with_its_plan_file_has_ended_and_not_for_ever(
+    runner: BuiltRunner, tmp_path: Path
+) -> None:
+    path = tmp_path / "plan.txt"
+    path.write_text(library_plan(NONCE, installed_runtime().path, 30.0))
+    with path.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        told = run(runner, path.read_text(), tmp_path)
+        assert [(each["record"], each.get("kind")) for each in told] == [("failed", "busy")]
+        with subprocess.Popen([runner.path, path], stdout=subprocess.PIPE, text=True) as waiting:
+            with pytest.raises(subprocess.TimeoutExpired):
+                waiting.wait(0.5)
+            fcntl.flock(held, fcntl.LOCK_UN)
+            assert waiting.stdout is not None
+            records = [json.loads(line)["record"] for line in waiting.stdout]
+    assert (records[0], records[-1]) == ("hello", "done")
 
 
 def test_an_endless_run_beats_and_ends_itself_at_its_deadline(runner: BuiltRunner, tmp_path: Path) -> None:
