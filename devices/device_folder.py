@@ -1,6 +1,7 @@
 """Loopfront's folder on a device: weight pools, and graphs beside the pool they refer to."""
 
 import posixpath
+from collections import Counter
 
 from devices.connection import Connection
 from devices.plan import ModelFiles, PoolSpec
@@ -18,6 +19,7 @@ class DeviceFolder:
         self._root = root
         # Oldest use first; pools of an earlier agent count as oldest.
         self._used: list[str] = []
+        self._entered: Counter[str] = Counter()
 
     @property
     def plan_path(self) -> str:
@@ -37,6 +39,15 @@ class DeviceFolder:
     def holds(self, path: str) -> bool:
         """Tell whether a file is there; files arrive under a temporary name, so it is whole."""
         return posixpath.basename(path) in self._connection.names(posixpath.dirname(path))
+
+    def enter(self, path: str) -> None:
+        """Note that a measurement begins to need a file."""
+        self._entered[path] += 1
+
+    def leave(self, path: str) -> bool:
+        """Note that a measurement no longer needs a file; tell whether another still does."""
+        self._entered[path] = max(0, self._entered[path] - 1)
+        return self._entered[path] > 0
 
     def make_room(self, pools_in_use: set[str]) -> None:
         """Remove the pools that were used longest ago, never those in use; without a look where no pool is new."""

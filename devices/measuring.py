@@ -3,9 +3,10 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from devices.bench import Bench
 from devices.calibration import SLOWED_RATIO, slowdown
@@ -40,9 +41,14 @@ from devices.strict_reading import read
 from devices.summary import disagreement, is_unsettled, process_log_ratio, summarise
 
 GraphSource = Callable[[str], bytes]
+Result = TypeVar("Result")
 
 _PATIENCE_BETWEEN_SITTINGS = (1 / 6, 1 / 3, 1 / 2)
 """Disturbances that pairing does not cancel last for a minute or two: shares of the device's patience, ever longer."""
+
+
+Steps = Generator[float, None, Result]
+"""What is done step by step: between two steps others may have the device; each yields the seconds to wait."""
 
 
 def measure(
@@ -52,20 +58,39 @@ def measure(
     stop: threading.Event | None = None,
     order_in_session: int = 0,
 ) -> Outcome:
+    """Measure in one go; see `measure_in_steps`."""
+    stop = stop or threading.Event()
+    return in_one_go(measure_in_steps(plan, bench, graph, stop, order_in_session), stop)
+
+
+def measure_in_steps(
+    plan: MeasurementPlan, bench: Bench, graph: GraphSource, stop: threading.Event, order_in_session: int
+) -> Steps[Outcome]:
     """Measure: push ▸ wait until ready ▸ memory ▸ output check ▸ time until precise ▸ compare the sentinel.
 
     `graph` returns the bytes of a graph by its sha256. Whatever goes wrong on the device is returned as
     an outcome; MeasurementStopped is raised if `stop` is set before the end, and nothing is left running.
     """
-    measurement = _Measurement(plan, bench, graph, stop or threading.Event(), order_in_session)
+    measurement = _Measurement(plan, bench, graph, stop, order_in_session)
     try:
-        return measurement.run()
+        return (yield from measurement.run())
     except _Ended as ended:
         return ended.failure
     except ConnectionFault as fault:
         return DeviceLost(str(fault), shortened("\n".join([*measurement.logs, fault.log]).strip()))
     finally:
         measurement.tidy()
+
+
+def in_one_go(steps: Steps[Result], stop: threading.Event) -> Result:
+    """Do all steps, with nothing between them."""
+    while True:
+        try:
+            pause_s = next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        stop.wait(pause_s)
 
 
 class _Ended(Exception):
@@ -143,23 +168,24 @@ class _Measurement:
         self._kills_before: int | None = None
         self._waited_s = 0.0
         self.logs: list[str] = []
+        bench.folder.enter(self._candidate.graph_path)
 
-    def run(self) -> Measured:
+    def run(self) -> Steps[Measured]:
         if self._plan.protocol.profile == "as-shipped":
-            return self._measure(None)
+            return (yield from self._measure(None))
         connection, facts = self._bench.connection, self._bench.facts
         with lab_settings(connection, facts, self._plan.workload.threads) as settings:
             self._setting = replace(self._setting, cpus=settings.cpus)
-            return self._measure(settings)
+            return in_one_go(self._measure(settings), self._stop)  # the settings are not the others'
 
-    def _measure(self, lab: LabSettings | None) -> Measured:
+    def _measure(self, lab: LabSettings | None) -> Steps[Measured]:
         started_at, started_s = datetime.now(UTC), time.monotonic()
         self._push()
         readiness = self._wait_until_ready()
         self._limit_memory(readiness.conditions.available_bytes)
         memory_run, memory = self._read_memory()
         cosine = self._check_output(self._plan.check) if self._plan.check else ()
-        timing = self._time(tells_heat=readiness.conditions.temperature_c is not None)
+        timing = yield from self._time(tells_heat=readiness.conditions.temperature_c is not None)
         after = read_conditions_but_load(self._bench.connection)
         noted = Circumstances(
             started_at=started_at,
@@ -185,8 +211,9 @@ class _Measurement:
         )
 
     def tidy(self) -> None:
-        """Remove the candidate's graph, which no later measurement will ask for; the pool is kept."""
-        if self._candidate.graph_path == self._sentinel.graph_path:
+        """Remove the candidate's graph, unless another measurement under way needs it; the pool is kept."""
+        is_needed = self._bench.folder.leave(self._candidate.graph_path)
+        if is_needed or self._candidate.graph_path == self._sentinel.graph_path:
             return
         try:
             self._bench.connection.remove(self._candidate.graph_path)
@@ -271,31 +298,33 @@ class _Measurement:
                 raise _Ended(WrongOutput(reason, f"got {rows[number]}\nexpected {check.expected[number]}"))
         return similarities
 
-    def _time(self, tells_heat: bool) -> _Timing:
-        timing = self._time_until_settled(tells_heat)
+    def _time(self, tells_heat: bool) -> Steps[_Timing]:
+        timing = yield from self._time_until_settled(tells_heat)
         if self._slowdown(timing) > SLOWED_RATIO:
             self._wait_until_ready()
-            timing = self._time_until_settled(tells_heat)
+            timing = yield from self._time_until_settled(tells_heat)
         slowed = self._slowdown(timing)
         if slowed > SLOWED_RATIO:
             reason = f"twice the sentinel ran {slowed:.1f} times slower than at its calibration"
             raise _Ended(Throttled(reason, "\n".join(run.log for run in timing.runs)))
         return timing
 
-    def _time_until_settled(self, tells_heat: bool) -> _Timing:
+    def _time_until_settled(self, tells_heat: bool) -> Steps[_Timing]:
         """Time; where decode's processes disagree, wait and time decode anew, and keep the calmest sitting."""
-        timing = self._time_until_precise(_Timing(), tells_heat)
+        timing = yield from self._time_until_precise(_Timing(), tells_heat)
         for share in _PATIENCE_BETWEEN_SITTINGS:
             pause_s = share * self._bench.thresholds.patience_s
             if not (pause_s and is_unsettled(timing.decode)):
                 break
-            self._stop.wait(pause_s)
+            yield pause_s
             self._waited_s += pause_s
-            timing = timing.or_calmer(self._time_until_precise(timing.without_decode(), tells_heat))
+            again = yield from self._time_until_precise(timing.without_decode(), tells_heat)
+            timing = timing.or_calmer(again)
         return timing
 
-    def _time_until_precise(self, timing: _Timing, tells_heat: bool) -> _Timing:
+    def _time_until_precise(self, timing: _Timing, tells_heat: bool) -> Steps[_Timing]:
         while any(share := self._next_process(timing)):
+            yield 0.0
             if timing.runs and tells_heat:
                 self._wait_until_ready(read_conditions_but_load)  # what the last process heated may cool down
             timing = timing.plus(self._time_once(*share, sentinel_loads_first=len(timing.runs) % 2 == 1))

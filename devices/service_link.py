@@ -21,8 +21,11 @@ from devices.errors import (
     TokenRefused,
 )
 
-PROTOCOL_VERSION = "2"
-"""2: agents show a token and tell how they stand to each device."""
+PROTOCOL_VERSION = "3"
+"""2: agents show a token and tell how they stand to each device. 3: several jobs of a device are leased at a time."""
+
+LEASES_PER_DEVICE = 4
+"""So many jobs of a device are under way at a time, their processes in turns: together they outlast a disturbance."""
 
 # The service holds a lease request open for up to 20 s.
 LONGEST_WAIT_S = 20.0
@@ -173,7 +176,7 @@ class ServiceLink:
             return Registered(answer["agent_id"], known)
 
     def lease(self, agent_id: str, device_ids: Sequence[str], wait_s: float) -> Lease | None:
-        """Ask for a job for one of these idle devices, waiting up to `wait_s` for one to appear."""
+        """Ask for a job for one of these devices, waiting up to `wait_s` for one to appear."""
         body = {"device_ids": list(device_ids), "wait_s": min(wait_s, LONGEST_WAIT_S)}
         answer = self._post(f"agents/{agent_id}/lease", body)
         if not answer:

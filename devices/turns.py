@@ -2,14 +2,16 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from devices.errors import MeasurementStopped
 from devices.quiet import quiet_host
 
 _LOOK_S = 0.1
+Result = TypeVar("Result")
 
 
 class Turns:
@@ -22,6 +24,22 @@ class Turns:
     def __init__(self, own_machine: str, quiet_lock: Path | None) -> None:
         self._own_machine, self._quiet_lock = own_machine, quiet_lock
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def each_in_turn(
+        self, steps: Generator[float, None, Result], machine: str, give_up: threading.Event
+    ) -> Generator[float, None, Result]:
+        """Hold a machine for each of the steps, and let others have it in between."""
+        try:
+            while True:
+                with self.turn(machine, give_up):
+                    try:
+                        pause_s = next(steps)
+                    except StopIteration as end:
+                        result: Result = end.value
+                        return result
+                yield pause_s
+        finally:
+            steps.close()
 
     @contextmanager
     def turn(self, machine: str, give_up: threading.Event) -> Iterator[None]:

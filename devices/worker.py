@@ -1,13 +1,18 @@
-"""Serves one device of an agent: open ▸ lease ▸ measure ▸ spool ▸ report, for as long as it is wanted."""
+"""Serves one device of an agent: open ▸ lease ▸ measure ▸ spool ▸ report, for as long as it is wanted.
 
+Several jobs are under way at a time, and their processes take turns: what disturbs the device for a minute then moves a
+process or two of each candidate, and not all processes of one.
+"""
+
+import contextlib
 import logging
 import secrets
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from devices.bandwidth import measure_bandwidth
 from devices.bandwidth_plan import BandwidthPlan, job_plan_from_dict
@@ -21,22 +26,29 @@ from devices.errors import (
     DeviceAway,
     DeviceError,
     HostKeyChanged,
-    LeaseSuperseded,
     MeasurementStopped,
     PlanError,
     QuietLockUnusable,
     ServiceAway,
     ServiceRefused,
 )
-from devices.measuring import measure
+from devices.measuring import Steps, measure_in_steps
 from devices.membership import Membership
 from devices.outcome import DeviceLost, NotReady, Outcome, RunnerFault, outcome_to_dict
 from devices.owner_rules import OwnersGate
 from devices.plan import MeasurementPlan
-from devices.service_link import DeviceRegistration, Lease, ServiceLink, Stand, StationReport
+from devices.service_link import (
+    LEASES_PER_DEVICE,
+    DeviceRegistration,
+    Lease,
+    ServiceLink,
+    Stand,
+    StationReport,
+)
 from devices.station import OpenStation, Station
 from devices.station_board import StationBoard
 from devices.turns import Turns
+from devices.under_way import Pulse, UnderWay
 
 log = logging.getLogger("loopfront.agent")
 
@@ -51,6 +63,9 @@ _LEASE_WAIT_S = 2.0
 _ALIVE_S = 15.0
 """An idle device is asked this often whether it is still there."""
 _ECHO = Limits(deadline_s=10.0, silence_s=10.0)
+
+_LONGEST_LOOK_S = 1.0
+"""While all that is under way waits, work is looked for so often."""
 
 _REST_S = 3.0
 """How often a device that rests by its owner's rules is looked at again."""
@@ -77,8 +92,9 @@ class Worker:
         self._membership, self._delivery, self._turns = shared.membership, shared.delivery, shared.turns
         self._board = shared.board
         self._gate = OwnersGate(station.rules)
-        self._measured = 0
-        self._heard_s = 0.0
+        self._under_way: deque[UnderWay] = deque()
+        self._begun = 0
+        self._heard_s = self._look_at_s = 0.0
 
     def work(self) -> None:
         """Work until `stop` is set; whatever is away is waited for."""
@@ -98,7 +114,9 @@ class Worker:
                 log.warning("%s: %s; next try in %.1f s", self._station.name, trouble, pause_s)
                 self._stop.wait(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-        self._close()
+            self._close("the agent is stopping")
+            with contextlib.suppress(ServiceAway, ServiceRefused, AgentUnwelcome):
+                self._delivery.deliver(link)
 
     def _trouble_of_a_step(self, link: ServiceLink) -> str | None:
         """Do one step; return what stood in its way."""
@@ -129,22 +147,37 @@ class Worker:
         return None
 
     def _step(self, link: ServiceLink) -> None:
-        self._delivery.deliver(link)
         if self._opened is not None and not self._opened.is_there():
             self._close()
         opened = self._opened = self._opened or self._station.open()
-        self._require_alive(opened)
+        if not self._under_way or time.monotonic() >= self._look_at_s:
+            try:
+                self._look_for_work(link, opened)
+            except (ServiceAway, ServiceRefused, AgentUnwelcome):
+                if not self._under_way:
+                    raise
+                self._look_at_s = time.monotonic() + _LEASE_WAIT_S  # what is under way goes on meanwhile
+        if self._under_way:
+            self._go_on(link)
+            self._heard_s = time.monotonic()
+
+    def _look_for_work(self, link: ServiceLink, opened: OpenStation) -> None:
+        """Deliver what is done, and take a job where there is room for one."""
+        self._delivery.deliver(link)
+        if not self._under_way:
+            self._require_alive(opened)
         agent_id, device_id = self._membership.ids_of(self._registration(opened))
         # Before a lease: a job that is taken must not wait for the owner's hours. What is under way is finished.
         resting = self._gate.reason_to_rest(lambda: read_conditions(opened.bench.connection))
-        self._tell(Stand.RESTING if resting else Stand.READY, resting, opened.identity)
-        if resting:
+        if resting and not self._under_way:
+            self._tell(Stand.RESTING, resting, opened.identity)
             self._stop.wait(_REST_S)
             return
-        lease = link.lease(agent_id, [device_id], _LEASE_WAIT_S)
-        if lease is not None:
-            self._serve(lease, opened, link)
-            self._heard_s = time.monotonic()
+        self._tell(Stand.READY, "", opened.identity)
+        if not resting and len(self._under_way) < LEASES_PER_DEVICE:
+            lease = link.lease(agent_id, [device_id], 0.0 if self._under_way else _LEASE_WAIT_S)
+            if lease is not None:
+                self._begin(lease, opened, link)
 
     def _require_alive(self, opened: OpenStation) -> None:
         """Notice that an idle device went away before a job is taken for it; raises ConnectionFault."""
@@ -166,64 +199,79 @@ class Worker:
         facts = opened.bench.description()
         return DeviceRegistration(opened.identity, station.name, station.kind, station.labels, facts)
 
-    def _close(self) -> None:
+    def _close(self, reason: str = "the device went away") -> None:
+        """Let go of the device; what was under way there is given back."""
+        while self._under_way:
+            self._under_way.popleft().give_back(reason)
         if self._opened is not None:
             self._opened.close()
         self._opened = None
 
-    def _serve(self, lease: Lease, opened: OpenStation, link: ServiceLink) -> None:
-        """Measure one job; a job that cannot be finished is given back."""
+    def _begin(self, lease: Lease, opened: OpenStation, link: ServiceLink) -> None:
         log.info("job %s: leased with token %d", lease.job_id, lease.token)
-        pulse = _Pulse(self._make_link, lease, self._stop)
-        try:
-            with pulse:
-                outcome = self._outcome_of(lease, opened, link, pulse.give_up)
-        except MeasurementStopped:
-            _give_back(link, lease, pulse)
+        pulse = Pulse(self._make_link, lease, self._stop)
+        steps = self._steps_of(lease, opened, link, pulse.give_up)
+        self._under_way.append(UnderWay(lease, pulse, steps, link))
+
+    def _go_on(self, link: ServiceLink) -> None:
+        """Do the next step of the job whose last one is the longest ago, or wait until one may go on."""
+        now_s = time.monotonic()
+        due = next((each for each in self._under_way if each.due_s <= now_s), None)
+        if due is None:
+            self._stop.wait(min(_LONGEST_LOOK_S, min(each.due_s for each in self._under_way) - now_s))
             return
-        except (ServiceRefused, BlobDamaged) as trouble:
-            outcome = RunnerFault(f"the service does not hand out the graph: {trouble}", "")
-        except QuietLockUnusable as trouble:
-            outcome = NotReady(str(trouble), "")
+        self._under_way.remove(due)
+        try:
+            outcome = due.step()
+        except MeasurementStopped:
+            due.give_back("the agent is stopping")
+            return
         except (
             Exception
         ) as error:  # a fault of ours: told with its place, and tried again like one of the runner's
-            log.exception("job %s: the agent stumbled; please report it", lease.job_id)
+            log.exception("job %s: the agent stumbled; please report it", due.lease.job_id)
             outcome = RunnerFault(_in_words(error), traceback.format_exc())
-        self._measured += 1
-        self._hand_in(lease, outcome_to_dict(outcome), link)
+        if outcome is None:
+            self._under_way.append(due)
+            return
+        due.end()
+        self._delivery.put(due.lease.job_id, due.lease.token, outcome_to_dict(outcome))
         if isinstance(outcome, DeviceLost):
             self._close()  # the next step opens it again before it asks for work
 
-    def _hand_in(self, lease: Lease, outcome: Mapping[str, Any], link: ServiceLink) -> None:
-        self._delivery.put(lease.job_id, lease.token, outcome)
-        self._delivery.deliver(link)
-
-    def _outcome_of(
+    def _steps_of(
         self, lease: Lease, opened: OpenStation, link: ServiceLink, give_up: threading.Event
-    ) -> Outcome:
+    ) -> Steps[Outcome]:
         try:
             plan = job_plan_from_dict(lease.plan)
         except PlanError as error:
             return RunnerFault(f"this agent cannot read the plan: {error}", "")
-        if isinstance(plan, BandwidthPlan):
-            with self._turns.turn(opened.machine, give_up):
-                return measure_bandwidth(plan, opened.bench, give_up, self._measured)
-        graphs = _fetch(link, plan, give_up)  # before the machine must be quiet
-        with self._turns.turn(opened.machine, give_up):
-            return measure(plan, opened.bench, graphs.__getitem__, give_up, self._measured)
+        self._begun += 1
+        try:
+            if isinstance(plan, BandwidthPlan):
+                with self._turns.turn(opened.machine, give_up):
+                    return measure_bandwidth(plan, opened.bench, give_up, self._begun - 1)
+            graphs = yield from _fetch(link, plan, give_up)  # before the machine must be quiet
+            steps = measure_in_steps(plan, opened.bench, graphs.__getitem__, give_up, self._begun - 1)
+            return (yield from self._turns.each_in_turn(steps, opened.machine, give_up))
+        except (ServiceRefused, BlobDamaged) as trouble:
+            return RunnerFault(f"the service does not hand out the graph: {trouble}", "")
+        except QuietLockUnusable as trouble:
+            return NotReady(str(trouble), "")
 
 
 def _in_words(error: Exception) -> str:
     return f"the agent stumbled, its log tells where: {type(error).__name__}: {error}"
 
 
-def _fetch(link: ServiceLink, plan: MeasurementPlan, give_up: threading.Event) -> dict[str, bytes]:
-    wanted = {plan.candidate.graph_sha256, plan.sentinel.graph_sha256}
-    return {sha256: _fetch_graph(link, sha256, give_up) for sha256 in wanted}
+def _fetch(link: ServiceLink, plan: MeasurementPlan, give_up: threading.Event) -> Steps[dict[str, bytes]]:
+    graphs = {}
+    for sha256 in {plan.candidate.graph_sha256, plan.sentinel.graph_sha256}:
+        graphs[sha256] = yield from _fetch_graph(link, sha256, give_up)
+    return graphs
 
 
-def _fetch_graph(link: ServiceLink, sha256: str, give_up: threading.Event) -> bytes:
+def _fetch_graph(link: ServiceLink, sha256: str, give_up: threading.Event) -> Steps[bytes]:
     """Wait for a service that is away; raise BlobDamaged if the graph arrives damaged again and again."""
     damaged = 0
     while not give_up.is_set():
@@ -236,58 +284,5 @@ def _fetch_graph(link: ServiceLink, sha256: str, give_up: threading.Event) -> by
             log.warning("job graphs: %s", damage)
             if damaged == _FETCHES:
                 raise
-        give_up.wait(_FIRST_PAUSE_S)
+        yield _FIRST_PAUSE_S
     raise MeasurementStopped("asked to stop before the graphs had arrived")
-
-
-def _give_back(link: ServiceLink, lease: Lease, pulse: "_Pulse") -> None:
-    if pulse.is_over_for:
-        log.warning("job %s: dropped: %s", lease.job_id, pulse.is_over_for)
-        return
-    try:
-        link.release(lease.job_id, lease.token, "the agent is stopping")
-    except (ServiceAway, ServiceRefused, AgentUnwelcome) as error:
-        log.warning("job %s: not given back, its lease will expire: %s", lease.job_id, error)
-
-
-class _Pulse:
-    """Keep a lease alive from a thread of its own; `give_up` is set when measuring on makes no sense."""
-
-    def __init__(self, make_link: Callable[[], ServiceLink], lease: Lease, stop: threading.Event) -> None:
-        self.give_up = threading.Event()
-        self.is_over_for = ""
-        self._make_link = make_link
-        self._lease = lease
-        self._stop = stop
-        self._is_over = threading.Event()
-        self._threads = [
-            threading.Thread(target=run, daemon=True) for run in (self._beat, self._pass_on_stop)
-        ]
-
-    def __enter__(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._is_over.set()
-
-    def _beat(self) -> None:
-        with self._make_link() as link:
-            while not self._is_over.wait(self._lease.heartbeat_s):
-                self._beat_once(link)
-
-    def _beat_once(self, link: ServiceLink) -> None:
-        try:
-            link.heartbeat(self._lease.job_id, self._lease.token)
-        except LeaseSuperseded as end:
-            self.is_over_for = str(end) if end.is_paused else f"given to someone else meanwhile: {end}"
-            self.give_up.set()
-        except (ServiceAway, ServiceRefused, AgentUnwelcome) as error:
-            # Measuring goes on: the result counts unless someone else got a newer token.
-            log.warning("job %s: no heartbeat: %s", self._lease.job_id, error)
-
-    def _pass_on_stop(self) -> None:
-        while not self._is_over.is_set():
-            if self._stop.wait(0.1):
-                self.give_up.set()
-                return

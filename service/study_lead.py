@@ -6,6 +6,7 @@ import time
 
 from sqlalchemy.orm import Session
 
+from devices.service_link import LEASES_PER_DEVICE
 from search.proposer import Proposal, Proposer, Told
 from service.device_limits import too_many_threads
 from service.known_layouts import NamedArchitecture
@@ -110,12 +111,17 @@ class StudyLead:
         if device_is_unusable([row.outcome for row in ended]):
             detail = f"the device can't be used: {ended[0].outcome}: {ended[0].detail}"
             return self._fail(studies.RUNNING, f"{detail}; mend that and resume the study")
-        if under_way:
-            return self._advance(under_way[0].id)
+        moved = [
+            self._advance(trial.id) for trial in under_way
+        ]  # in turns: they end one close behind the other
+        if any(moved):
+            return True
+        if len(under_way) >= LEASES_PER_DEVICE:
+            return False
         if waiting:
             self.trial_run.launch(waiting[0].id, self._targets())
             return True
-        return self._propose_or_end()
+        return self._propose_or_end(is_last=not under_way)
 
     def _advance(self, trial_id: str) -> bool:
         targets = self._targets()
@@ -125,17 +131,18 @@ class StudyLead:
         self.trial_run.launch(trial_id, targets)
         return True
 
-    def _propose_or_end(self) -> bool:
+    def _propose_or_end(self, is_last: bool) -> bool:
+        """Propose another candidate; once there are enough, end with the last that is under way."""
         started = time.perf_counter()
         with self.parts.database.read() as session:
             rows = Trials(session).of_study(self.study_id)
             history = history_of(session, rows)
         counted = sum(row.kind != trials.REFERENCE for row in rows)
         if counted >= self.definition.trials:
-            return self._finish_or_repeat("")
+            return is_last and self._finish_or_repeat("")
         proposal = _proposer(self.definition, history).ask()
         if proposal is None:
-            return self._finish_or_repeat(f"the space is exhausted after {counted} trials")
+            return is_last and self._finish_or_repeat(f"the space is exhausted after {counted} trials")
         trial_id = self._add_proposed(proposal, started)
         self.trial_run.launch(trial_id, self._targets())
         return True

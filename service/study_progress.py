@@ -75,7 +75,7 @@ def _current(rows: StudyRows) -> tuple[CurrentRow, ...]:
 def _seconds_left(rows: StudyRows, counted: Sequence[TrialRow]) -> SecondsLeft | None:
     if rows.study.state not in studies.ACTIVE:
         return SecondsLeft(0.0, 0.0)
-    took = [seconds for seconds in map(_seconds, rows.trials) if seconds > REUSED_BELOW_S]
+    took = _seconds_between_ends(rows.trials)
     ended = sum(row.state in trials.ENDED for row in counted)
     references = sum(row.kind == trials.REFERENCE and row.state not in trials.ENDED for row in rows.trials)
     return seconds_left(took, rows.requested_trials - ended + references + _repeats_left(rows))
@@ -86,7 +86,17 @@ def _repeats_left(rows: StudyRows) -> int:
     return max(0, rows.study.repeats_requested - done)
 
 
-def _seconds(row: TrialRow) -> float:
-    if row.finished_at is None or row.launched_at is None:
-        return 0.0
-    return (row.finished_at - row.launched_at).total_seconds()
+def _seconds_between_ends(rows: Sequence[TrialRow]) -> list[float]:
+    """Return what each measured trial added to the time that all took: several are under way at once."""
+    spans = sorted(
+        (row.finished_at, row.launched_at)
+        for row in rows
+        if row.finished_at is not None and row.launched_at is not None
+    )
+    found, before = [], None
+    for finished, launched in spans:
+        if (finished - launched).total_seconds() > REUSED_BELOW_S:
+            since = launched if before is None else max(launched, before)
+            found.append(max(0.0, (finished - since).total_seconds()))
+        before = finished
+    return found

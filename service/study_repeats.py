@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
+from devices.service_link import LEASES_PER_DEVICE
 from service.parts import Parts
 from service.store import studies, trials
 from service.store.jobs import CANCELLED, DONE, JobDraft, Jobs
@@ -16,7 +17,7 @@ ROUND = 1
 
 
 class StudyRepeats:
-    """Orders one repeat after the other, so that they stand in the session as trials do."""
+    """Orders repeats, as many at a time as trials, so that they stand in the session as those do."""
 
     def __init__(self, parts: Parts, study_id: str) -> None:
         self.parts = parts
@@ -28,14 +29,23 @@ class StudyRepeats:
 
     def are_done(self, session: Session) -> bool:
         """Say whether every repeat that was ordered has ended."""
+        return not self._under_way(session)
+
+    def _under_way(self, session: Session) -> set[str]:
+        """Return the trials of which a repeat is ordered and has not ended."""
         rows = Trials(session).study_measurements(self.study_id)
-        jobs = [Jobs(session).get(row.job_id) for row in rows if row.round == ROUND and row.job_id]
-        return all(job.state in {DONE, CANCELLED} for job in jobs)
+        ordered = [(row.trial_id, row.job_id) for row in rows if row.round == ROUND and row.job_id]
+        return {
+            trial_id
+            for trial_id, job_id in ordered
+            if Jobs(session).get(job_id).state not in {DONE, CANCELLED}
+        }
 
     def step(self) -> bool:
-        """Order the next repeat once the one before has ended; False when there is nothing to do now."""
+        """Order the next repeat where there is room for one; False when there is nothing to do now."""
         with self.parts.database.write() as session:
-            is_time = Studies(session).state_of(self.study_id) == studies.REPEATING and self.are_done(session)
+            is_repeating = Studies(session).state_of(self.study_id) == studies.REPEATING
+            is_time = is_repeating and len(self._under_way(session)) < LEASES_PER_DEVICE
             trial = self._next(session) if is_time else None
             if trial is None:
                 return False

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from devices.service_link import LEASES_PER_DEVICE
 from service import leases
 from service.errors import NotFound, ResultRefused
 from service.store.agents import Devices
@@ -111,7 +112,7 @@ class Jobs:
         return [(granted_at, ended_at) for granted_at, ended_at in self.session.execute(query)]
 
     def lease(self, agent_id: str, device_ids: Sequence[str], lease_seconds: float) -> JobRow | None:
-        """Grant the next job of one of these idle devices under a new token, or nothing."""
+        """Grant the next job of one of these devices under a new token, or nothing where as many as allowed run."""
         now = database_now(self.session)
         for device_id in device_ids:
             job = self._next_job(agent_id, device_id, now, lease_seconds)
@@ -207,7 +208,7 @@ class Jobs:
             job.finished_at = database_now(self.session)
 
     def _next_job(self, agent_id: str, device_id: str, now: datetime, lease_seconds: float) -> JobRow | None:
-        # Locking the device first makes "one lease at a time" hold on PostgreSQL too, whoever asks.
+        # Locking the device first makes the number of leases hold on PostgreSQL too, whoever asks.
         owned = select(DeviceRow).where(
             DeviceRow.id == device_id,
             DeviceRow.agent_id == agent_id,
@@ -217,10 +218,16 @@ class Jobs:
         if self.session.scalar(owned.with_for_update(skip_locked=True)) is None:
             return None
         leased = select(JobRow).where(JobRow.device_id == device_id, JobRow.state == LEASED)
+        live = 0
         for job in self.session.scalars(leased):
-            if not leases.is_grantable(job.lease_expires_at, now, lease_seconds):
+            if leases.is_grantable(job.lease_expires_at, now, lease_seconds):
+                self._expire(job, now)
+            elif job.agent_id == agent_id:
+                live += 1
+            else:
                 return None
-            self._expire(job, now)
+        if live >= LEASES_PER_DEVICE:
+            return None
         self.cancel_abandoned()
         return self._first_waiting(device_id, now)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from devices.service_link import LEASES_PER_DEVICE
 from service.errors import ResultRefused
 from service.migrations.upgrade import upgrade
 from service.store.agents import Agents, DeviceRegistration, Devices
@@ -91,12 +92,12 @@ def report(database: Database, job_id: str, token: int, outcome: dict[str, str])
         Jobs(session).report(job_id, token, outcome)
 
 
-def test_a_device_serves_one_lease_at_a_time(database: Database) -> None:
+def test_a_device_serves_as_many_leases_at_a_time_as_its_agent_measures_in_turns(database: Database) -> None:
     agent, device = an_agent_with_device(database)
-    a_job(database, device, "first")
-    a_job(database, device, "second")
+    jobs = [a_job(database, device, str(number)) for number in range(LEASES_PER_DEVICE + 1)]
+    assert [leased(database, agent, device) for _ in jobs] == [1] * LEASES_PER_DEVICE + [None]
+    report(database, jobs[0], 1, SIMULATED)
     assert leased(database, agent, device) == 1
-    assert leased(database, agent, device) is None
 
 
 def test_another_agents_device_is_not_leased(database: Database) -> None:

@@ -19,13 +19,15 @@ import pytest
 
 from devices.agent import AgentSettings, main, run_agent
 from devices.delivery import Delivery
-from devices.measuring import measure
-from devices.outcome import Measured, outcome_from_dict
+from devices.measuring import Steps, measure_in_steps
+from devices.outcome import Measured, Outcome, outcome_from_dict
 from devices.plan import MeasurementPlan, Protocol, Workload, to_dict
 from devices.quiet import quiet_host
 from devices.readiness import Thresholds
 from devices.runner.build import BuiltRunner
+from devices.service_link import LEASES_PER_DEVICE
 from devices.spool import Spool
+from devices.under_way import UnderWay
 from tests.devices.tiny_models import TinyModel, tiny_model
 from tests.devices.tiny_service import TinyService
 
@@ -160,21 +162,46 @@ def test_jobs_are_measured_one_after_another_and_reported(tmp_path: Path) -> Non
     assert service.registrations[0]["devices"][0]["facts"]["cores"] == os.cpu_count()
 
 
+def test_jobs_of_a_device_are_measured_in_turns_process_by_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    step = UnderWay.step
+
+    def noting(under_way: UnderWay) -> Outcome | None:
+        steps.append(under_way.lease.job_id)
+        return step(under_way)
+
+    monkeypatch.setattr(UnderWay, "step", noting)
+    protocol = Protocol("as-shipped", 4, 4, 300, 4, 2, 0.04, 60.0, None)
+    workload = Workload(prompt_tokens=16, context_tokens=32, generate_tokens=8)
+    plan = to_dict(MeasurementPlan(CANDIDATE.files, SENTINEL.files, workload, None, protocol, None))
+    with a_service() as service:
+        for number in range(LEASES_PER_DEVICE + 1):
+            service.enqueue(f"job-{number}", plan)
+        with an_agent(settings_for(service, tmp_path)):
+            service.wait_for(lambda: len(service.results) == LEASES_PER_DEVICE + 1)
+    last, first = steps.index(f"job-{LEASES_PER_DEVICE}"), LEASES_PER_DEVICE - 1
+    assert {*steps[last - LEASES_PER_DEVICE : last]} == {f"job-{number}" for number in range(first + 1)}
+    assert len(steps) == 5 * (LEASES_PER_DEVICE + 1)
+    assert {each["outcome"]["kind"] for each in service.results.values()} == {"measured"}
+
+
 def test_a_stumble_of_our_own_is_reported_with_its_place_and_the_device_is_served_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stumbles = iter([ValueError("a fault of ours")])
 
-    def measure_later(*args: Any) -> Any:
+    def measure_later(*args: Any) -> Steps[Outcome]:
         for stumble in stumbles:
             raise stumble
-        return measure(*args)
+        return (yield from measure_in_steps(*args))
 
-    monkeypatch.setattr("devices.worker.measure", measure_later)
+    monkeypatch.setattr("devices.worker.measure_in_steps", measure_later)
     with a_service() as service, an_agent(settings_for(service, tmp_path)):
         for number in range(2):
             service.enqueue(f"job-{number}", a_plan())
-        service.wait_for(lambda: len(service.results) == 2)
+            service.wait_for(lambda wanted=number + 1: len(service.results) == wanted)
     first, second = (service.results[f"job-{number}"]["outcome"] for number in range(2))
     assert (first["kind"], second["kind"]) == ("runner_fault", "measured")
     assert "ValueError: a fault of ours" in first["reason"]

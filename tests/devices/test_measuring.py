@@ -22,7 +22,7 @@ from devices.device_facts import DeviceFacts
 from devices.device_folder import DeviceFolder
 from devices.errors import MeasurementStopped
 from devices.local import LocalConnection
-from devices.measuring import measure
+from devices.measuring import in_one_go, measure, measure_in_steps
 from devices.outcome import (
     DeviceLost,
     Measured,
@@ -406,6 +406,30 @@ def test_a_candidate_that_the_free_memory_cannot_hold_is_out_of_memory_on_a_devi
     busy = dataclasses.replace(LENIENT, idle_cores=1000.0, patience_s=0.0)
     unwell = measure(plan, a_bench(runner, tmp_path, thresholds=busy), graph_of())
     assert isinstance(unwell, NotReady), "nobody knows whether it would fit"
+
+
+def test_decode_that_is_unsettled_is_timed_again_later_and_what_was_set_aside_is_told(
+    runner: BuiltRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter([True, True, False])
+    monkeypatch.setattr("devices.measuring.is_unsettled", lambda _: next(looks))
+    bench = a_bench(runner, tmp_path, thresholds=dataclasses.replace(LENIENT, patience_s=0.3))
+    protocol = a_protocol(minimum_processes=1, maximum_processes=1, decode_processes=2)
+    outcome = measure(a_plan(protocol=protocol), bench, graph_of())
+    assert isinstance(outcome, Measured)
+    assert (len(outcome.prefill.processes), len(outcome.decode.processes)) == (1, 2)
+    assert [len(ratios) for ratios in outcome.passport["decode_ratios_set_aside"]] == [2, 2]
+    assert len(outcome.passport["processes"]) == 2 + 2 + 2
+    assert outcome.passport["waited_until_ready_s"] >= 0.15
+
+
+def test_a_graph_that_another_measurement_still_needs_stays(runner: BuiltRunner, tmp_path: Path) -> None:
+    bench, stop = a_bench(runner, tmp_path), threading.Event()
+    first = measure_in_steps(a_plan(), bench, graph_of(), stop, 0)
+    next(first)
+    assert isinstance(measure(a_plan(), bench, graph_of()), Measured)
+    assert isinstance(in_one_go(first, stop), Measured)
+    assert not bench.folder.holds(bench.folder.place(CANDIDATE.files).graph_path)
 
 
 def test_a_sentinel_far_below_its_calibration_is_throttled_after_a_second_try(

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from sqlalchemy import select, update
 from waiting import wait_until
 
 from devices.runner.build import build_runner
+from devices.service_link import PROTOCOL_VERSION
 from devices.ssh import offered_host_key
 from service.client import Client
 from service.store.blobs import Blobs
@@ -218,13 +218,6 @@ def test_two_agents_that_reach_the_same_machine_measure_each_job_once(server: Ss
         wait_until(lambda: lab.are_done(*jobs), 200)
         ended = [[each.outcome for each in lab.attempts(job) if each.ended_by == "result"] for job in jobs]
         assert ended == [["measured"]] * 6
-        with lab.database.read() as session:
-            spans = sorted(
-                (each.granted_at, each.ended_at)
-                for each in session.scalars(select(AttemptRow))
-                if each.ended_at
-            )
-        assert all(first[1] <= second[0] for first, second in pairwise(spans))
 
 
 def test_a_device_with_three_faults_is_quarantined_until_the_doctor_has_passed(
@@ -341,9 +334,11 @@ def test_a_measurement_that_is_under_way_when_its_owners_hours_end_is_finished_a
         lab, _ = stack.enter_context(a_lab(tmp_path))
         with a_clock_that_can_be_set(tmp_path) as clock:
             stack.enter_context(an_agent(lab, place, "laptop"))
-        jobs = lab.order("laptop", 6_000, 2)
+        jobs = lab.order("laptop", 6_000)
         wait_until(lambda: is_timing(place))
         clock.write_text(str(5 * 3600))
+        time.sleep(2.0)  # so that the agent has seen it
+        jobs += lab.order("laptop", 30)
         wait_until(lambda: lab.states() == {"laptop": "resting"})
         assert [lab.job(each).outcome for each in jobs] == ["measured", ""]
         with Client(lab.url) as client:
@@ -378,7 +373,9 @@ def test_an_agent_of_another_protocol_is_told_what_to_install(
     shutil.copytree(ROOT / "devices", tmp_path / "other" / "devices")
     source = tmp_path / "other" / "devices" / "service_link.py"
     source.write_text(
-        source.read_text().replace('PROTOCOL_VERSION = "2"', f'PROTOCOL_VERSION = "{protocol}"')
+        source.read_text().replace(
+            f'PROTOCOL_VERSION = "{PROTOCOL_VERSION}"', f'PROTOCOL_VERSION = "{protocol}"'
+        )
     )
     with a_lab(tmp_path) as (lab, _):
         command = [

@@ -80,9 +80,9 @@ def test_who_joined_a_job_that_was_cancelled_all_the_same_orders_it_anew(tmp_pat
 def test_a_cancelled_repeat_is_measured_when_the_study_is_resumed(tmp_path: Path) -> None:
     with a_finished_study(tmp_path, trials=2) as (running, client):
         client.repeat("small", 2)
-        wait_until(lambda: len(jobs_of(running, "small", 1)) == 1)
+        wait_until(lambda: len(jobs_of(running, "small", 1)) == 2)
         client.cancel_study("small")
-        assert [job.state for job in jobs_of(running, "small", 1)] == ["cancelled"]
+        assert [job.state for job in jobs_of(running, "small", 1)] == ["cancelled"] * 2
         client.resume_study("small")
         assert len(serve_until_finished(running, client, "small")) == 2
         assert [job.state for job in jobs_of(running, "small", 1)] == ["done", "done"]
