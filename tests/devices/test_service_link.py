@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from devices.errors import BlobDamaged, LeaseSuperseded, ProtocolMismatch, ServiceAway, ServiceRefused
-from devices.service_link import DeviceRegistration, Receipt, ServiceLink
+from devices.service_link import PROTOCOL_VERSION, DeviceRegistration, Receipt, ServiceLink
 from tests.devices.tiny_service import TinyService
 
 DEVICE = DeviceRegistration("machine", "laptop", "local", {"room": "lab"}, {"cores": 2})
@@ -58,7 +58,7 @@ def test_another_protocol_version_is_refused_with_the_command_that_mends_it() ->
 def test_an_answer_of_another_shape_is_refused_in_words() -> None:
     with TinyService() as service, ServiceLink(service.url) as link:
         service.refusal = (200, {"job": 1})
-        with pytest.raises(ServiceRefused, match="not of protocol 2"):
+        with pytest.raises(ServiceRefused, match=f"not of protocol {PROTOCOL_VERSION}"):
             link.lease("agent-1", ["id"], 0.1)
 
 

@@ -154,7 +154,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--minutes", type=float, default=30, help="from the first measurement of repeat to the last"
     )
-    parser.add_argument("--interleaved", type=int, default=10, help="candidates of interleaving")
+    parser.add_argument("--interleaved", type=int, default=8, help="candidates of interleaving")
     parser.add_argument("--disturbed", type=int, default=12, help="candidates under each load")
     parser.add_argument("--connected", type=int, default=6, help="candidates through each connection")
     parser.add_argument("--leased", type=int, default=5, help="candidates of overhead")

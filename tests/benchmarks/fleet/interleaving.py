@@ -1,4 +1,4 @@
-"""Compares measuring a candidate's processes one after another with spreading them over the round."""
+"""Compares measuring a candidate's processes one after another with letting candidates take turns."""
 
 import random
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from devices.bench import Bench
 from devices.outcome import PhaseSamples
+from devices.service_link import LEASES_PER_DEVICE
 from tests.benchmarks.fleet.agreement import Reading, agreement
 from tests.benchmarks.fleet.candidates import SEED, Candidate, Candidates
 from tests.benchmarks.fleet.estimators import Use, median_of_block_ratios, raw_median
@@ -14,8 +15,12 @@ from tests.benchmarks.fleet.single_process import ProcessTimer, TimedProcess, re
 from tests.benchmarks.fleet.text_table import lines, percent
 
 PROCESSES = 6
-BACK_TO_BACK, SPREAD = "back to back", "spread over the round"
-WAYS = (BACK_TO_BACK, SPREAD)
+WAYS = {
+    "one after another": 1,
+    f"{LEASES_PER_DEVICE} in turns": LEASES_PER_DEVICE,
+    "all in turns": 1_000_000,
+}
+"""How many candidates take turns at a time."""
 NUMBERS = {"raw": Use(raw_median), "paired": Use(median_of_block_ratios)}
 
 Turn = tuple[str, int]
@@ -36,24 +41,23 @@ class Compared:
         ]
 
 
-def order_of(way: str, names: Sequence[str], processes: int) -> list[Turn]:
-    """Return in which order the processes of a round run."""
-    if way == BACK_TO_BACK:
-        return [(name, number) for name in names for number in range(processes)]
-    return [(name, number) for number in range(processes) for name in names]
+def order_of(together: int, names: Sequence[str], processes: int) -> list[Turn]:
+    """Return in which order the processes of a round run, where so many candidates take turns."""
+    groups = [names[start : start + together] for start in range(0, len(names), together)]
+    return [(name, number) for group in groups for number in range(processes) for name in group]
 
 
 def measure_ways(
     candidates: Candidates, samples: SampleFolder, bench: Bench, rounds: int, count: int
 ) -> Compared:
-    """Measure some candidates both ways in every round; which way comes first alternates."""
+    """Measure some candidates every way in every round; which way comes first changes."""
     chosen = {each.name: each for each in candidates.all[:count]}
     timer = ProcessTimer(bench, candidates.graph)
     for each in chosen.values():
         timer.place(each.plan)
     found: dict[str, list[dict[Turn, TimedProcess]]] = {way: [] for way in WAYS}
     for number in range(rounds):
-        for way in WAYS[:: 1 if number % 2 == 0 else -1]:
+        for way in [*WAYS][number % len(WAYS) :] + [*WAYS][: number % len(WAYS)]:
             found[way].append(_measure(chosen, samples, timer, number, way))
     return Compared(found)
 
@@ -71,7 +75,7 @@ def _measure(
                 lambda name=name, process=process: timer.time(chosen[name].plan, process % 2 == 1),
             )
         )
-        for name, process in order_of(way, names, PROCESSES)
+        for name, process in order_of(WAYS[way], names, PROCESSES)
     }
 
 
@@ -81,7 +85,7 @@ def _phase(one: dict[Turn, TimedProcess], name: str, phase: str) -> PhaseSamples
 
 
 def table(compared: Compared) -> list[str]:
-    """Return both ways beside each other, and how much the processes of one candidate differ within a round."""
+    """Return the ways beside each other, and how much the processes of one candidate differ within a round."""
     rows = []
     for phase in ("prefill", "decode"):
         for kind, use in NUMBERS.items():
@@ -90,5 +94,5 @@ def table(compared: Compared) -> list[str]:
                 cells = [percent(found.spread, 2), f"{found.rank_correlation:.3f}"]
                 rows.append([f"{phase} {kind}, {way}", *cells, percent(found.median_difference, 2)])
     head = ("", "spread", "Spearman", "median diff.")
-    rounds = len(compared.processes[SPREAD])
+    rounds = len(next(iter(compared.processes.values())))
     return lines(f"{PROCESSES} processes of each candidate, {rounds} rounds", head, rows)

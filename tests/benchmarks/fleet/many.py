@@ -1,15 +1,17 @@
 """Lets one agent serve many devices, whose runner is simulated: what it costs, and that nothing gets mixed up."""
 
 import json
+import math
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 from devices.agent_config import HostEntry, add_entry
 from devices.plan import MeasurementPlan, Protocol, Workload, to_dict
+from devices.service_link import LEASES_PER_DEVICE
 from service.store.jobs import JobDraft, Jobs
 from service.store.rows import AttemptRow
 from tests.benchmarks.fleet.processes import Service, Usage, a_service, running, watched
@@ -66,7 +68,7 @@ class Fleet:
         """Return which share of the whole time each device had a lease."""
         start, end = self.span
         return {
-            name: sum(b - a for job in jobs for a, b in job.leases) / (end - start)
+            name: covered_s([lease for job in jobs for lease in job.leases]) / (end - start)
             for name, jobs in self.served.items()
         }
 
@@ -88,13 +90,28 @@ def _troubles(name: str, jobs: Sequence[Served]) -> Iterator[str]:
     starts = [job.leases[0][0] for job in jobs if job.leases]
     if starts != sorted(starts):
         yield f"{name}: jobs were measured in another order than they were queued"
-    if overlapping([lease for job in jobs for lease in job.leases]):
-        yield f"{name}: two leases at a time"
+    if (most := most_at_once([lease for job in jobs for lease in job.leases])) > LEASES_PER_DEVICE:
+        yield f"{name}: {most} leases at a time"
 
 
 def overlapping(spans: Sequence[Span]) -> int:
     """Count how often a span begins before the one that began before it has ended."""
     return sum(later[0] < earlier[1] for earlier, later in pairwise(sorted(spans)))
+
+
+def covered_s(spans: Sequence[Span]) -> float:
+    """Return how long at least one span lasts."""
+    covered, reached = 0.0, -math.inf
+    for start, end in sorted(spans):
+        covered += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return covered
+
+
+def most_at_once(spans: Sequence[Span]) -> int:
+    """Return how many spans overlap where most do."""
+    steps = sorted([(start, 1) for start, _ in spans] + [(end, -1) for _, end in spans])
+    return max(accumulate(step for _, step in steps), default=0)
 
 
 def run_fleet(folder: Path, machines: Sequence[str], jobs: int, protocol: Protocol = PROTOCOL) -> Fleet:
@@ -184,17 +201,6 @@ def _runs(folder: Path) -> list[Run]:
     return [Run(**json.loads(line)) for line in text.splitlines()]
 
 
-def measurements(runs: Sequence[Run]) -> list[Span]:
-    """Return from when to when each measurement of a device ran: they begin with pools and end with timing."""
-    begun, found = 0.0, []
-    for previous, run in pairwise([None, *runs]):
-        if run.task == "pool" and (previous is None or previous.task != "pool"):
-            begun = run.started_s
-            found.append((begun, run.ended_s))
-        found[-1] = (begun, run.ended_s)
-    return found
-
-
 def table(many: Fleet, same: Fleet) -> list[str]:
     """Return what many devices at once cost, and how two that are one machine took turns."""
     busy, ran = sorted(many.busy_shares().values()), sorted(many.runner_shares().values())
@@ -211,14 +217,14 @@ def table(many: Fleet, same: Fleet) -> list[str]:
         ],
         ["per job", f"{usage.processor_s / jobs:.2f} s"],
         ["agent's memory (PSS), threads", f"{usage.pss_bytes / 1e6:.0f} MB, {usage.threads}"],
-        ["measurements begun beside another", str(at_a_time(many))],
+        ["runs begun beside another", str(at_a_time(many))],
         ["lost, repeated or out of order", "; ".join(many.troubles()) or "none"],
-        ["two devices, one machine: measurements at once", str(at_a_time(same))],
+        ["two devices, one machine: runs at once", str(at_a_time(same))],
         ["their lost, repeated or out of order", "; ".join(same.troubles()) or "none"],
     ]
     return lines("one agent, real sshds in namespaces, simulated runner", ("", ""), rows)
 
 
 def at_a_time(fleet: Fleet) -> int:
-    """Count how often a device's measurement begins before that of another device has ended."""
-    return overlapping([span for runs in fleet.runs.values() for span in measurements(runs)])
+    """Count how often a run begins before another has ended, on this or on another device."""
+    return overlapping([(run.started_s, run.ended_s) for runs in fleet.runs.values() for run in runs])

@@ -87,8 +87,10 @@ def _measured(
         with _serving(station, service, folder / "agent"):
             device_id = service.wait_for_devices(1)[DEVICE]
             chosen = candidates.all[: count + 1]
-            job_ids = [_queue(service, device_id, each, candidates, reference) for each in chosen]
-            service.wait_for_jobs(len(job_ids), LONGEST_JOB_S)
+            job_ids: list[str] = []
+            for each in chosen:  # one by one: jobs in turns would share their lease's time
+                job_ids.append(_queue(service, device_id, each, candidates, reference))
+                service.wait_for_jobs(len(job_ids), LONGEST_JOB_S)
         leases = [_lease(service, job_id) for job_id in job_ids]
     calls = [call for connection in watched for call in connection.calls]
     return [

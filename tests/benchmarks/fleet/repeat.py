@@ -38,8 +38,8 @@ def _measure_round(
 ) -> tuple[Taken, ...]:
     order = list(candidates)
     random.Random(f"{SEED} {number}").shuffle(order)
-    taken = {each.name: taker.take(_key(number, each), each.calibrated(reference), bench) for each in order}
-    return tuple(taken[each.name] for each in candidates)
+    taken = taker.take_in_turns({_key(number, each): each.calibrated(reference) for each in order}, bench)
+    return tuple(taken[_key(number, each)] for each in candidates)
 
 
 def _key(number: int, candidate: Candidate) -> str:
@@ -89,7 +89,7 @@ def _row(name: str, found: Agreement) -> list[str]:
 
 def _cost(rounds: Rounds) -> list[str]:
     taken = [each for one in rounds.rounds for each in one]
-    seconds = [each.measured.seconds for each in taken if each.is_measured]
+    seconds = [each.seconds for each in taken if each.is_measured]
     refused = sum(len(each.refusals) for each in taken)
     failed = [each.outcome.kind for each in taken if not each.is_measured]
     return [

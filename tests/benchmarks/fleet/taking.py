@@ -1,16 +1,19 @@
 """Takes one measurement of the benchmark: with its retries, its raw samples and how long it took."""
 
+import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from devices.bench import Bench
 from devices.calibration import reference_from
-from devices.measuring import measure
+from devices.measuring import Steps, measure, measure_in_steps
 from devices.outcome import Measured, Outcome, outcome_from_dict, outcome_to_dict
 from devices.plan import MeasurementPlan, SentinelReference
 from devices.quiet import quiet_host
+from devices.service_link import LEASES_PER_DEVICE
 from service.leases import RetryAfter, next_step
 from tests.benchmarks.fleet.sample_folder import SampleFolder
 
@@ -19,7 +22,7 @@ Graph = Callable[[str], bytes]
 
 @dataclass(frozen=True)
 class Taken:
-    """One measurement; `refusals` are the outcomes of the attempts before, and `seconds` those of all attempts."""
+    """One measurement; `refusals` are the outcomes of attempts before, and `seconds` the device's of all of them."""
 
     outcome: Outcome
     started_at_s: float
@@ -52,12 +55,35 @@ class Taker:
         outcome = outcome_from_dict(kept["outcome"])
         return Taken(outcome, kept["started_at_s"], kept["seconds"], tuple(kept["refusals"]))
 
+    def take_in_turns(self, wanted: Mapping[str, MeasurementPlan], bench: Bench) -> dict[str, Taken]:
+        """Measure as an agent does, a few at a time with their processes in turns; what failed is taken again."""
+        left = deque(key for key in wanted if self.samples.get(key) is None)
+        under_way: deque[_InTurns] = deque()
+        while left or under_way:
+            while left and len(under_way) < LEASES_PER_DEVICE:
+                key = left.popleft()
+                stop = threading.Event()
+                steps = measure_in_steps(wanted[key], bench, self.graph, stop, 0)
+                under_way.append(_InTurns(key, steps, time.time()))
+            one = under_way.popleft()
+            with quiet_host():
+                outcome = one.step()
+            if outcome is None:
+                under_way.append(one)
+            elif isinstance(outcome, Measured):
+                self.samples.put(one.key, _kept(outcome, one.started_at_s, one.seconds, one.refusals))
+            else:
+                self.samples.put(one.key, self._measured(wanted[one.key], bench, True, (outcome.kind,)))
+        return {key: self.take(key, plan, bench) for key, plan in wanted.items()}
+
     def calibrated(self, key: str, plan: MeasurementPlan, bench: Bench) -> SentinelReference:
         """Measure the sentinel against itself and return its level."""
         return reference_from(self.take(key, plan, bench).measured)
 
-    def _measured(self, plan: MeasurementPlan, bench: Bench, has_retries: bool) -> dict[str, Any]:
-        started_at_s, seconds, refusals = time.time(), 0.0, []
+    def _measured(
+        self, plan: MeasurementPlan, bench: Bench, has_retries: bool, refused: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        started_at_s, seconds, refusals = time.time(), 0.0, list(refused)
         while True:
             with quiet_host():
                 began_s = time.monotonic()
@@ -68,9 +94,36 @@ class Taker:
                 break
             refusals.append(outcome.kind)
             time.sleep(step.delay_s)
-        return {
-            "outcome": outcome_to_dict(outcome),
-            "started_at_s": started_at_s,
-            "seconds": seconds,
-            "refusals": refusals,
-        }
+        return _kept(outcome, started_at_s, seconds, refusals)
+
+
+@dataclass
+class _InTurns:
+    key: str
+    steps: Steps[Outcome]
+    started_at_s: float
+    seconds: float = 0.0
+    refusals: tuple[str, ...] = ()
+    due_s: float = 0.0
+
+    def step(self) -> Outcome | None:
+        """Do the next step; the time until it may be done counts as the device's."""
+        began_s = time.monotonic()
+        time.sleep(max(0.0, self.due_s - began_s))
+        try:
+            self.due_s = time.monotonic() + next(self.steps)
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
+        finally:
+            self.seconds += time.monotonic() - began_s
+        return None
+
+
+def _kept(outcome: Outcome, started_at_s: float, seconds: float, refusals: Sequence[str]) -> dict[str, Any]:
+    return {
+        "outcome": outcome_to_dict(outcome),
+        "started_at_s": started_at_s,
+        "seconds": seconds,
+        "refusals": list(refusals),
+    }

@@ -13,10 +13,10 @@ from devices.runner_records import ProvenRun, judge_run
 from tests.benchmarks.fleet.many import (
     WORKLOAD,
     Fleet,
-    Run,
     Served,
     at_a_time,
-    measurements,
+    covered_s,
+    most_at_once,
     overlapping,
     run_fleet,
 )
@@ -35,8 +35,7 @@ def test_devices_are_served_side_by_side_each_in_its_order_and_two_that_are_one_
     fleet = run_fleet(tmp_path, ("desk", "shelf", "shelf"), jobs=3, protocol=BRIEF)
     assert fleet.troubles() == []
     assert [len(jobs) for jobs in fleet.served.values()] == [3, 3, 3]
-    desk, *shelf = (measurements(runs) for runs in fleet.runs.values())
-    assert [len(each) for each in (desk, *shelf)] == [3, 3, 3]
+    _, *shelf = ([(run.started_s, run.ended_s) for run in runs] for runs in fleet.runs.values())
     assert overlapping([*shelf[0], *shelf[1]]) == 0
     assert at_a_time(fleet) > 0  # the desk's and the shelf's
     assert 0 < fleet.usage.processor_s < fleet.usage.wall_s
@@ -52,7 +51,7 @@ def a_fleet(*jobs: Served) -> Fleet:
         ([Served("a", "device_lost", ((0, 1),))], "one: a ended as 'device_lost'"),
         ([Served("a", "measured", ((0, 1), (2, 3)))], "one: a was leased 2 times"),
         ([Served("a", "measured", ((5, 6),)), Served("b", "measured", ((0, 1),))], "another order"),
-        ([Served("a", "measured", ((0, 2),)), Served("b", "measured", ((1, 3),))], "two leases at a time"),
+        ([Served(name, "measured", ((0, 2),)) for name in "abcde"], "one: 5 leases at a time"),
     ],
 )
 def test_what_went_wrong_is_told(jobs: list[Served], words: str) -> None:
@@ -60,10 +59,9 @@ def test_what_went_wrong_is_told(jobs: list[Served], words: str) -> None:
     assert a_fleet(Served("a", "measured", ((0, 1),)), Served("b", "measured", ((1, 3),))).troubles() == []
 
 
-def test_a_measurement_lasts_from_its_first_pool_to_its_last_run() -> None:
-    tasks = ("pool", "pool", "memory", "time", "pool", "memory", "time", "time")
-    runs = [Run(task, float(number), number + 0.5) for number, task in enumerate(tasks)]
-    assert measurements(runs) == [(0.0, 3.5), (4.0, 7.5)]
+def test_time_that_several_spans_share_counts_once() -> None:
+    assert covered_s([(0.0, 2.0), (1.0, 3.0), (1.5, 2.5), (5.0, 6.0)]) == 4.0
+    assert most_at_once([(0.0, 2.0), (1.0, 3.0), (1.5, 2.5), (2.5, 6.0)]) == 3
 
 
 def simulated(plan: Path) -> CommandResult:
