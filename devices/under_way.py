@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from devices.errors import AgentUnwelcome, LeaseSuperseded, ServiceAway, ServiceRefused
+from devices.errors import AgentUnwelcome, LeaseSuperseded, MeasurementStopped, ServiceAway, ServiceRefused
 from devices.measuring import Steps
 from devices.outcome import Outcome
 from devices.service_link import Lease, ServiceLink
@@ -23,6 +23,8 @@ class UnderWay:
 
     def step(self) -> Outcome | None:
         """Do the next step; return the outcome after the last one, and raise what a step raises."""
+        if self._pulse.give_up.is_set():
+            raise MeasurementStopped("given up between two of its steps")
         try:
             self.due_s = time.monotonic() + next(self._steps)
         except StopIteration as end:

@@ -64,8 +64,8 @@ _ALIVE_S = 15.0
 """An idle device is asked this often whether it is still there."""
 _ECHO = Limits(deadline_s=10.0, silence_s=10.0)
 
-_LONGEST_LOOK_S = 1.0
-"""While all that is under way waits, work is looked for so often."""
+_LOOK_S = 1.0
+"""While something is under way, more work is looked for so often."""
 
 _REST_S = 3.0
 """How often a device that rests by its owner's rules is looked at again."""
@@ -137,9 +137,7 @@ class Worker:
             is_key = isinstance(trouble, HostKeyChanged)
             self._tell(Stand.KEY_CHANGED if is_key else Stand.UNOPENED, str(trouble))
             return f"can't be made ready: {trouble}"
-        except (
-            Exception
-        ) as error:  # a fault of ours must not leave a device unserved until the agent is restarted
+        except Exception as error:  # a fault of ours must not leave the device unserved
             log.exception("%s: the agent stumbled; please report it", self._station.name)
             self._close()
             self._tell(Stand.UNOPENED, _in_words(error))
@@ -152,17 +150,18 @@ class Worker:
         opened = self._opened = self._opened or self._station.open()
         if not self._under_way or time.monotonic() >= self._look_at_s:
             try:
-                self._look_for_work(link, opened)
+                has_found_some = self._look_for_work(link, opened)
             except (ServiceAway, ServiceRefused, AgentUnwelcome):
                 if not self._under_way:
                     raise
-                self._look_at_s = time.monotonic() + _LEASE_WAIT_S  # what is under way goes on meanwhile
+                has_found_some = False  # what is under way goes on meanwhile
+            self._look_at_s = 0.0 if has_found_some else time.monotonic() + _LOOK_S
         if self._under_way:
             self._go_on(link)
             self._heard_s = time.monotonic()
 
-    def _look_for_work(self, link: ServiceLink, opened: OpenStation) -> None:
-        """Deliver what is done, and take a job where there is room for one."""
+    def _look_for_work(self, link: ServiceLink, opened: OpenStation) -> bool:
+        """Deliver what is done, and take a job where there is room for one; tell whether one was taken."""
         self._delivery.deliver(link)
         if not self._under_way:
             self._require_alive(opened)
@@ -172,12 +171,14 @@ class Worker:
         if resting and not self._under_way:
             self._tell(Stand.RESTING, resting, opened.identity)
             self._stop.wait(_REST_S)
-            return
+            return False
         self._tell(Stand.READY, "", opened.identity)
-        if not resting and len(self._under_way) < LEASES_PER_DEVICE:
-            lease = link.lease(agent_id, [device_id], 0.0 if self._under_way else _LEASE_WAIT_S)
-            if lease is not None:
-                self._begin(lease, opened, link)
+        if resting or len(self._under_way) >= LEASES_PER_DEVICE:
+            return False
+        lease = link.lease(agent_id, [device_id], 0.0 if self._under_way else _LEASE_WAIT_S)
+        if lease is not None:
+            self._begin(lease, opened, link)
+        return lease is not None
 
     def _require_alive(self, opened: OpenStation) -> None:
         """Notice that an idle device went away before a job is taken for it; raises ConnectionFault."""
@@ -218,7 +219,7 @@ class Worker:
         now_s = time.monotonic()
         due = next((each for each in self._under_way if each.due_s <= now_s), None)
         if due is None:
-            self._stop.wait(min(_LONGEST_LOOK_S, min(each.due_s for each in self._under_way) - now_s))
+            self._stop.wait(min(_LOOK_S, min(each.due_s for each in self._under_way) - now_s))
             return
         self._under_way.remove(due)
         try:
@@ -235,6 +236,7 @@ class Worker:
             self._under_way.append(due)
             return
         due.end()
+        self._look_at_s = 0.0
         self._delivery.put(due.lease.job_id, due.lease.token, outcome_to_dict(outcome))
         if isinstance(outcome, DeviceLost):
             self._close()  # the next step opens it again before it asks for work

@@ -65,7 +65,9 @@ class Taker:
                 stop = threading.Event()
                 steps = measure_in_steps(wanted[key], bench, self.graph, stop, 0)
                 under_way.append(_InTurns(key, steps, time.time()))
-            one = under_way.popleft()
+            now_s = time.monotonic()
+            one = min(under_way, key=lambda each: max(each.due_s, now_s))  # the first that is due
+            under_way.remove(one)
             with quiet_host():
                 outcome = one.step()
             if outcome is None:
@@ -107,9 +109,9 @@ class _InTurns:
     due_s: float = 0.0
 
     def step(self) -> Outcome | None:
-        """Do the next step; the time until it may be done counts as the device's."""
+        """Do the next step, once it is due."""
+        time.sleep(max(0.0, self.due_s - time.monotonic()))
         began_s = time.monotonic()
-        time.sleep(max(0.0, self.due_s - began_s))
         try:
             self.due_s = time.monotonic() + next(self.steps)
         except StopIteration as end:
