@@ -3,10 +3,9 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TypeVar
 
 from devices.bench import Bench
 from devices.calibration import SLOWED_RATIO, slowdown
@@ -37,18 +36,14 @@ from devices.readiness import Readiness, obstacles, wait_until_ready
 from devices.runner_plan import PlacedModel, Setting, check_plan, memory_plan, pool_plan, time_plan
 from devices.runner_records import ProvenRun, judge_run, shortened
 from devices.runner_start import run_plan
+from devices.steps import Steps, in_one_go
 from devices.strict_reading import read
 from devices.summary import disagreement, is_unsettled, process_log_ratio, summarise
 
 GraphSource = Callable[[str], bytes]
-Result = TypeVar("Result")
 
 _PATIENCE_BETWEEN_SITTINGS = (1 / 6, 1 / 3, 1 / 2)
 """Disturbances that pairing does not cancel last for a minute or two: shares of the device's patience, ever longer."""
-
-
-Steps = Generator[float, None, Result]
-"""What is done step by step: between two steps others may have the device; each yields the seconds to wait."""
 
 
 def measure(
@@ -80,17 +75,6 @@ def measure_in_steps(
         return DeviceLost(str(fault), shortened("\n".join([*measurement.logs, fault.log]).strip()))
     finally:
         measurement.tidy()
-
-
-def in_one_go(steps: Steps[Result], stop: threading.Event) -> Result:
-    """Do all steps, with nothing between them."""
-    while True:
-        try:
-            pause_s = next(steps)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-        stop.wait(pause_s)
 
 
 class _Ended(Exception):

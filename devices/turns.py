@@ -2,16 +2,15 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 from devices.errors import MeasurementStopped
 from devices.quiet import quiet_host
+from devices.steps import Result, Steps
 
 _LOOK_S = 0.1
-Result = TypeVar("Result")
 
 
 class Turns:
@@ -25,9 +24,7 @@ class Turns:
         self._own_machine, self._quiet_lock = own_machine, quiet_lock
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
-    def each_in_turn(
-        self, steps: Generator[float, None, Result], machine: str, give_up: threading.Event
-    ) -> Generator[float, None, Result]:
+    def each_in_turn(self, steps: Steps[Result], machine: str, give_up: threading.Event) -> Steps[Result]:
         """Hold a machine for each of the steps, and let others have it in between."""
         try:
             while True:

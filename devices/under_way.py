@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 
 from devices.errors import AgentUnwelcome, LeaseSuperseded, MeasurementStopped, ServiceAway, ServiceRefused
-from devices.measuring import Steps
 from devices.outcome import Outcome
 from devices.service_link import Lease, ServiceLink
+from devices.steps import Steps
 
 log = logging.getLogger("loopfront.agent")
 
@@ -62,7 +62,6 @@ class Pulse:
         self._threads = [
             threading.Thread(target=run, daemon=True) for run in (self._beat, self._pass_on_stop)
         ]
-
         for thread in self._threads:
             thread.start()
 

@@ -32,7 +32,7 @@ from devices.errors import (
     ServiceAway,
     ServiceRefused,
 )
-from devices.measuring import Steps, measure_in_steps
+from devices.measuring import measure_in_steps
 from devices.membership import Membership
 from devices.outcome import DeviceLost, NotReady, Outcome, RunnerFault, outcome_to_dict
 from devices.owner_rules import OwnersGate
@@ -47,6 +47,7 @@ from devices.service_link import (
 )
 from devices.station import OpenStation, Station
 from devices.station_board import StationBoard
+from devices.steps import Steps
 from devices.turns import Turns
 from devices.under_way import Pulse, UnderWay
 
@@ -157,7 +158,7 @@ class Worker:
                 has_found_some = False  # what is under way goes on meanwhile
             self._look_at_s = 0.0 if has_found_some else time.monotonic() + _LOOK_S
         if self._under_way:
-            self._go_on(link)
+            self._go_on()
             self._heard_s = time.monotonic()
 
     def _look_for_work(self, link: ServiceLink, opened: OpenStation) -> bool:
@@ -214,7 +215,7 @@ class Worker:
         steps = self._steps_of(lease, opened, link, pulse.give_up)
         self._under_way.append(UnderWay(lease, pulse, steps, link))
 
-    def _go_on(self, link: ServiceLink) -> None:
+    def _go_on(self) -> None:
         """Do the next step of the job whose last one is the longest ago, or wait until one may go on."""
         now_s = time.monotonic()
         due = next((each for each in self._under_way if each.due_s <= now_s), None)
@@ -227,9 +228,7 @@ class Worker:
         except MeasurementStopped:
             due.give_back("the agent is stopping")
             return
-        except (
-            Exception
-        ) as error:  # a fault of ours: told with its place, and tried again like one of the runner's
+        except Exception as error:  # a fault of ours: told with its place, and tried again
             log.exception("job %s: the agent stumbled; please report it", due.lease.job_id)
             outcome = RunnerFault(_in_words(error), traceback.format_exc())
         if outcome is None:

@@ -19,7 +19,7 @@ import pytest
 
 from devices.agent import AgentSettings, main, run_agent
 from devices.delivery import Delivery
-from devices.measuring import Steps, measure_in_steps
+from devices.measuring import measure_in_steps
 from devices.outcome import Measured, Outcome, outcome_from_dict
 from devices.plan import MeasurementPlan, Protocol, Workload, to_dict
 from devices.quiet import quiet_host
@@ -27,6 +27,7 @@ from devices.readiness import Thresholds
 from devices.runner.build import BuiltRunner
 from devices.service_link import LEASES_PER_DEVICE
 from devices.spool import Spool
+from devices.steps import Steps
 from devices.under_way import UnderWay
 from tests.devices.tiny_models import TinyModel, tiny_model
 from tests.devices.tiny_service import TinyService

@@ -22,7 +22,7 @@ from devices.device_facts import DeviceFacts
 from devices.device_folder import DeviceFolder
 from devices.errors import MeasurementStopped
 from devices.local import LocalConnection
-from devices.measuring import in_one_go, measure, measure_in_steps
+from devices.measuring import measure, measure_in_steps
 from devices.outcome import (
     DeviceLost,
     Measured,
@@ -40,6 +40,7 @@ from devices.plan import MeasurementPlan, OutputCheck, Protocol, SentinelReferen
 from devices.readiness import Thresholds
 from devices.runner.build import BuiltRunner
 from devices.runtime_library import installed_runtime
+from devices.steps import in_one_go
 from devices.summary import summarise
 from tests.devices.tiny_models import TinyModel, pool_bytes, tiny_model
 

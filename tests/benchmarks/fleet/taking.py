@@ -9,11 +9,12 @@ from typing import Any
 
 from devices.bench import Bench
 from devices.calibration import reference_from
-from devices.measuring import Steps, measure, measure_in_steps
+from devices.measuring import measure, measure_in_steps
 from devices.outcome import Measured, Outcome, outcome_from_dict, outcome_to_dict
 from devices.plan import MeasurementPlan, SentinelReference
 from devices.quiet import quiet_host
 from devices.service_link import LEASES_PER_DEVICE
+from devices.steps import Steps
 from service.leases import RetryAfter, next_step
 from tests.benchmarks.fleet.sample_folder import SampleFolder
 
