@@ -40,6 +40,7 @@ class StudyLead:
         quality = QualityScores(parts.database, stop)
         self.trial_run = TrialRun(parts, self.definition, self.desk, quality)
         self.repeats = StudyRepeats(parts, study_id)
+        self._is_exhausted = False
 
     def step(self) -> bool:
         """Do the next thing; False when everything waits for devices."""
@@ -111,9 +112,7 @@ class StudyLead:
         if device_is_unusable([row.outcome for row in ended]):
             detail = f"the device can't be used: {ended[0].outcome}: {ended[0].detail}"
             return self._fail(studies.RUNNING, f"{detail}; mend that and resume the study")
-        moved = [
-            self._advance(trial.id) for trial in under_way
-        ]  # in turns: they end one close behind the other
+        moved = [self._advance(trial.id) for trial in under_way]  # measured in turns, they end close together
         if any(moved):
             return True
         if len(under_way) >= LEASES_PER_DEVICE:
@@ -136,12 +135,17 @@ class StudyLead:
         started = time.perf_counter()
         with self.parts.database.read() as session:
             rows = Trials(session).of_study(self.study_id)
-            history = history_of(session, rows)
-        counted = sum(row.kind != trials.REFERENCE for row in rows)
-        if counted >= self.definition.trials:
-            return is_last and self._finish_or_repeat("")
+            counted = sum(row.kind != trials.REFERENCE for row in rows)
+            is_enough = counted >= self.definition.trials
+            waits = not is_last and (is_enough or self._is_exhausted)
+            history = [] if is_enough or waits else history_of(session, rows)
+        if waits:
+            return False
+        if is_enough:
+            return self._finish_or_repeat("")
         proposal = _proposer(self.definition, history).ask()
         if proposal is None:
+            self._is_exhausted = True  # asking costs hundreds of draws, beside what is being measured
             return is_last and self._finish_or_repeat(f"the space is exhausted after {counted} trials")
         trial_id = self._add_proposed(proposal, started)
         self.trial_run.launch(trial_id, self._targets())
