@@ -329,10 +329,8 @@ class _Measurement:
         return protocol.prefills_per_process * needs_prefill, protocol.blocks * needs_decode
 
     def _needs_more(self, phase: PhaseSamples, most: int) -> bool:
-        """Tell whether a phase needs another process. In pairs: else one loading order would outweigh the other."""
-        count = len(phase.processes)
         is_imprecise = summarise(phase).ratio_half_width > self._plan.protocol.half_width_target
-        return count < most and (count % 2 == 1 or is_imprecise)
+        return is_imprecise and len(phase.processes) < most
 
     def _time_once(self, prefills: int, blocks: int, sentinel_loads_first: bool) -> _Timing:
         run = self._run(

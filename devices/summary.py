@@ -23,6 +23,9 @@ _FEWEST_TO_JUDGE = 4
 _MEDIAN_TO_MEAN_ERROR = (1.0, 1.0, 1.160, 1.092, 1.198, 1.135, 1.214, 1.160, 1.223, 1.176)
 _MEDIAN_TO_MEAN_LIMIT = math.sqrt(math.pi / 2)
 
+_DEVIATION_TO_SPREAD = 1.4826
+"""Standard deviation over median absolute deviation of normal values."""
+
 
 @dataclass(frozen=True)
 class PairedSummary:
@@ -113,17 +116,21 @@ def _log_half_width(phase: PhaseSamples, process_logs: list[float]) -> float:
     degrees = PRIOR_DEGREES + processes - 1
     between = variance(process_logs) if processes > 1 else 0.0
     pooled = (PRIOR_DEGREES * PRIOR_LOG_SPREAD**2 + (processes - 1) * between) / degrees
-    # A process cannot be surer than its own blocks: with few or wild blocks they decide.
-    per_process = max(pooled, fmean(_variance_within(process) for process in phase.processes))
-    return student_t(0.975, degrees) * math.sqrt(per_process / processes) * _median_to_mean_error(processes)
+    between_processes = pooled / processes * _median_to_mean_error(processes) ** 2
+    # Processes that agree by chance can't be surer than their blocks: with few or wild blocks those decide.
+    return student_t(0.975, degrees) * math.sqrt(max(between_processes, _variance_of_median(phase)))
 
 
-def _variance_within(process: ProcessSamples) -> float:
-    """Return the variance of a process's median that the scatter of its blocks alone would cause."""
-    ratios = [block_log_ratio(block) for block in process.blocks]
-    if len(ratios) < 2:
-        return 0.0
-    return variance(ratios) / len(ratios) * _median_to_mean_error(len(ratios)) ** 2
+def _variance_of_median(phase: PhaseSamples) -> float:
+    """Return the variance of the median over all blocks that their scatter alone would cause.
+
+    The scatter is told by the median absolute deviation: few blocks hold hiccups, which the median ignores too. With
+    their standard deviation the 95 % interval was 1.6 times as wide as two rounds of 40 candidates differed.
+    """
+    ratios = [block_log_ratio(block) for process in phase.processes for block in process.blocks]
+    middle = median(ratios)
+    spread = _DEVIATION_TO_SPREAD * median(abs(ratio - middle) for ratio in ratios)
+    return spread**2 / len(ratios) * _median_to_mean_error(len(ratios)) ** 2
 
 
 def _median_to_mean_error(count: int) -> float:

@@ -227,7 +227,7 @@ def _protocol(architecture: Architecture, conditions: Conditions, processes: tup
         maximum_processes=most,
         blocks=12,
         decode_steps_per_block=4,
-        prefills_per_process=5,
+        prefills_per_process=4,
         half_width_target=half_width,
         deadline_s=deadline_s,
         memory_limit_bytes=None,

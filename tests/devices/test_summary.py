@@ -88,8 +88,8 @@ def test_one_hiccup_in_one_block_is_ignored() -> None:
 
 
 def test_more_blocks_in_one_process_do_not_make_it_surer_than_processes_differ() -> None:
-    few = PhaseSamples((a_process(*[1.0] * 4), a_process(*[1.1] * 4)))
-    many = PhaseSamples((a_process(*[1.0] * 64), a_process(*[1.1] * 64)))
+    few = PhaseSamples((a_process(*[1.0] * 64), a_process(*[1.1] * 64)))
+    many = PhaseSamples((a_process(*[1.0] * 256), a_process(*[1.1] * 256)))
     assert summarise(many).ratio_half_width == pytest.approx(summarise(few).ratio_half_width)
 
 
@@ -104,6 +104,15 @@ def test_processes_that_disagree_widen_the_interval_and_more_processes_narrow_it
 def test_a_process_whose_blocks_scatter_widely_is_not_trusted() -> None:
     wild = a_process(0.5, 2.0, 0.4, 2.5)
     assert summarise(PhaseSamples((wild, wild))).ratio_half_width > 0.4
+
+
+def test_one_hiccup_does_not_widen_the_interval() -> None:
+    calm = [1.0, 1.02, 0.99, 1.01, 1.0, 0.98, 1.01, 0.99]
+    hit = [*calm[:-1], 2.0]
+    widths = [
+        summarise(PhaseSamples((a_process(*each), a_process(*each)))).ratio_half_width for each in (calm, hit)
+    ]
+    assert widths[1] == pytest.approx(widths[0], rel=0.1)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
