@@ -7,7 +7,6 @@ import logging
 import math
 import os
 import platform
-import re
 import signal
 import sys
 import threading
@@ -28,7 +27,9 @@ from devices.agent_config import (
 )
 from devices.agent_token import AgentToken, token_from_environment
 from devices.delivery import Delivery
+from devices.device_name import WORDS, is_name, plain_name
 from devices.errors import DeviceError, ServiceAway, ServiceRefused
+from devices.identity import agent_identity
 from devices.membership import Membership
 from devices.owner_rules import OwnerRules
 from devices.phones import Phone, Phones, PhoneTrouble
@@ -38,6 +39,7 @@ from devices.service_link import ServiceLink, Stand, StationReport
 from devices.station import Station, adb_station, local_station, ssh_station
 from devices.station_board import StationBoard
 from devices.turns import Turns
+from devices.untrusted_text import visible_line, visible_log
 from devices.worker import Shared, Worker
 
 log = logging.getLogger("loopfront.agent")
@@ -77,11 +79,17 @@ def run_agent(settings: AgentSettings, stop: threading.Event | None = None) -> N
     """
     stop = stop or threading.Event()
     folder = settings.folder
-    folder.mkdir(parents=True, exist_ok=True)
+    if settings.name and not is_name(settings.name):
+        raise DeviceError(f"--name {settings.name!r}: use {WORDS}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeviceError(f"--folder {folder} can't be made: {error.strerror}; name another") from None
     with (folder / "agent.lock").open("a") as lock:
         _claim(lock.fileno(), folder)
         open_quiet_lock(settings.quiet_lock).close()
-        name = settings.name or _plain_name(platform.node())
+        _refuse_same_names(settings)
+        name = settings.name or plain_name(platform.node(), "this-machine")
         own = local_station(name, folder, settings.thresholds, settings.labels, settings.rules)
         opened = own.open()
         if settings.exit_with_parent:
@@ -92,8 +100,8 @@ def run_agent(settings: AgentSettings, stop: threading.Event | None = None) -> N
             remember_server(folder, settings.server)
             shared = Shared(
                 make_link,
-                Membership(link, settings.server, name, opened.identity),
-                Delivery(folder / "spool"),
+                Membership(link, settings.server, name, agent_identity(folder)),
+                Delivery(folder / "spool", settings.server.rstrip("/")),
                 Turns(opened.machine, settings.quiet_lock),
                 StationBoard(),
                 stop,
@@ -110,6 +118,19 @@ def run_agent(settings: AgentSettings, stop: threading.Event | None = None) -> N
                 crew.add(_phone_watch(settings, settings.phones, serve, shared))
             Worker(own, shared, opened).work()
             crew.wait()
+
+
+def _refuse_same_names(settings: AgentSettings) -> None:
+    """Two devices of one name would be told to the service as one."""
+    own = settings.name or plain_name(platform.node(), "this-machine")
+    others = [each.name for each in settings.hosts] + [
+        each.name for each in settings.phone_entries if each.name
+    ]
+    if own in others:
+        raise DeviceError(
+            f"{own!r} is the name of this machine and of another one in agent.toml: give one of them another, this "
+            "machine by --name"
+        )
 
 
 def _wait_for_welcome(link: ServiceLink, stop: threading.Event) -> None:
@@ -159,7 +180,11 @@ def _phone_watch(
         for name in {each.name for each in before} - {each.name for each in now}:
             board.forget(name)
 
-    phones = Phones(server, settings.phone_entries, tell)
+    taken = {
+        settings.name or plain_name(platform.node(), "this-machine"),
+        *(each.name for each in settings.hosts),
+    }
+    phones = Phones(server, settings.phone_entries, tell, frozenset(taken))
     return lambda: phones.watch(serve_phone, shared.stop)
 
 
@@ -199,11 +224,6 @@ def _stop_with_parent(stop: threading.Event) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _plain_name(name: str) -> str:
-    """Reduce a host name to letters, digits, dots and dashes."""
-    return re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip(".-")[:100] or "this-machine"
-
-
 def _setting(name: str, default: float) -> float:
     """Return a setting from the environment, such as LOOPFRONT_AGENT_IDLE_CORES."""
     variable = f"LOOPFRONT_AGENT_{name}"
@@ -227,9 +247,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _run_as_told(arguments)
     except DeviceError as error:
-        print(f"agent: {error}", file=sys.stderr)  # noqa: T201
+        print(f"agent: {visible_line(str(error))}", file=sys.stderr)  # noqa: T201
         return 2
     return 0
+
+
+class _VisibleFormatter(logging.Formatter):
+    """Shows what devices said without what would move the cursor of the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible_log(super().format(record))
 
 
 def _run_as_told(arguments: Sequence[str] | None) -> None:
@@ -275,9 +302,9 @@ def _run_as_told(arguments: Sequence[str] | None) -> None:
     )
     parser.add_argument("--exit-with-parent", action="store_true", help="stop when the starting process ends")
     given = parser.parse_args(arguments)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname).1s %(message)s", datefmt="%H:%M:%S"
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(_VisibleFormatter("%(asctime)s %(levelname).1s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     for chatty in ("httpx2", "paramiko"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     stop = threading.Event()

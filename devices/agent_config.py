@@ -24,10 +24,11 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from devices.device_name import WORDS, is_name
 from devices.errors import ConfigUnusable, PlanError
 from devices.owner_rules import OwnerRules, OwnerTable, rules_of
 from devices.ssh import SshHost
@@ -119,53 +120,88 @@ def _phone(place: str, table: _PhoneTable, names: list[str | None], serials: lis
         raise ConfigUnusable(
             f"{place}.serial = {table.serial!r}: give every phone one table, with its serial"
         )
-    if table.name is not None and (not table.name or names.count(table.name) > 1):
-        raise ConfigUnusable(f"{place}.name = {table.name!r}: give every device a name of its own")
-    if table.folder is not None and not table.folder.startswith("/"):
-        raise ConfigUnusable(f"{place}.folder = {table.folder!r}: write the whole path, from / on")
+    if table.name is not None:
+        _require_name(f"{place}.name", table.name, names)
+    _require_folder(f"{place}.folder", table.folder)
     return PhoneEntry(table.serial, table.name, table.folder, table.labels, rules_of(place, table))
 
 
 def _read_document(path: Path) -> _Document:
+    return _parsed(path, _text(path))
+
+
+def _text(path: Path) -> str:
     try:
-        return read(_Document, tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigUnusable(f"{path} can't be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigUnusable(f"{path} is no TOML: {error}") from None
+
+
+def _parsed(path: Path, text: str) -> _Document:
+    try:
+        return read(_Document, tomllib.loads(text), str(path))
+    except tomllib.TOMLDecodeError as error:
         raise ConfigUnusable(f"{path} is no TOML: {error}") from None
     except PlanError as error:
         raise ConfigUnusable(str(error)) from None
 
 
-def _entry(place: str, table: _SshTable, names: list[str]) -> HostEntry:
+def _entry(place: str, table: _SshTable, names: Sequence[str | None]) -> HostEntry:
     if not _HOST_KEY.fullmatch(table.host_key):
         way_out = 'write its kind and fingerprint, such as "ssh-ed25519 SHA256:..."'
         raise ConfigUnusable(f"{place}.host_key = {table.host_key!r}: {way_out}")
     if not 0 < table.port < 65536:
         raise ConfigUnusable(f"{place}.port = {table.port}: use 1 to 65535")
-    if not table.name or names.count(table.name) > 1:
-        raise ConfigUnusable(f"{place}.name = {table.name!r}: give every host a name of its own")
-    if table.folder is not None and not table.folder.startswith("/"):
-        raise ConfigUnusable(f"{place}.folder = {table.folder!r}: write the whole path, from / on")
+    _require_name(f"{place}.name", table.name, names)
+    _require_folder(f"{place}.folder", table.folder)
     host = SshHost(table.host, table.user, Path(table.key).expanduser(), table.host_key, table.port)
     return HostEntry(table.name, host, table.folder, table.labels, rules_of(place, table))
 
 
+def _require_name(place: str, name: str, names: Sequence[str | None]) -> None:
+    if not is_name(name):
+        raise ConfigUnusable(f"{place} = {name!r}: use {WORDS}")
+    if names.count(name) > 1:
+        raise ConfigUnusable(f"{place} = {name!r}: give every device a name of its own")
+
+
+def _require_folder(place: str, folder: str | None) -> None:
+    if folder is not None and not folder.startswith("/"):
+        raise ConfigUnusable(f"{place} = {folder!r}: write the whole path, from / on")
+
+
 def replace_host_key(path: Path, pinned: str, shown: str) -> None:
     """Pin another key in the place of `pinned`; all else in the file stays as it is."""
-    temporary = path.with_name(f"{path.name}.writing")
-    try:
-        text = path.read_text(encoding="utf-8").replace(json.dumps(pinned), json.dumps(shown))
-        temporary.unlink(missing_ok=True)
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text)
-        temporary.replace(path)
-    except OSError as error:
-        raise ConfigUnusable(f"{path} can't be written: {error.strerror}") from None
+    text = _text(path)
+    # Only a digest stands there: no other text of the file can be the same.
+    replaced = text.replace(pinned, shown)
+    if replaced == text:
+        raise ConfigUnusable(f"{path} doesn't hold the key {pinned} as it is written here: edit it by hand")
+    _write(path, replaced)
+
+
+def require_addable(path: Path, entry: HostEntry) -> None:
+    """Raise ConfigUnusable where the file could no longer be read if a machine were added to it."""
+    _with(path, entry)
 
 
 def add_entry(path: Path, entry: HostEntry) -> None:
     """Append a machine to the file, which is made, for its owner alone, where there is none."""
+    _write(path, _with(path, entry))
+
+
+def _with(path: Path, entry: HostEntry) -> str:
+    """Give the file's text with a machine appended; raises ConfigUnusable where it could not be read again."""
+    text = (_text(path) if path.exists() else "") + _table(entry)
+    document = _parsed(path, text)
+    names = [*(each.name for each in document.ssh), *(each.name for each in document.phone)]
+    _entry("the new entry", document.ssh[-1], names)
+    return text
+
+
+def _table(entry: HostEntry) -> str:
     fields: dict[str, str | int] = {
         "name": entry.name,
         "host": entry.host.host,
@@ -176,12 +212,21 @@ def add_entry(path: Path, entry: HostEntry) -> None:
     }
     if entry.folder is not None:
         fields["folder"] = entry.folder
-    # A JSON string or number is one of TOML too.
-    lines = ["", "[[ssh]]", *(f"{key} = {json.dumps(value)}" for key, value in fields.items()), ""]
+    # A JSON string or number is one of TOML too, but for signs beyond 16 bits and one control.
+    texts = {
+        key: json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f") for key, value in fields.items()
+    }
+    return "\n".join(["", "[[ssh]]", *(f"{key} = {text}" for key, text in texts.items()), ""])
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f"{path.name}.writing")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        with os.fdopen(descriptor, "a", encoding="utf-8") as file:
-            file.write("\n".join(lines))
+        temporary.unlink(missing_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        temporary.replace(path)
     except OSError as error:
         raise ConfigUnusable(f"{path} can't be written: {error.strerror}") from None

@@ -9,7 +9,7 @@ from typing import Any
 from devices.bandwidth_plan import BandwidthPlan
 from devices.bench import Bench
 from devices.conditions import read_conditions
-from devices.errors import ConnectionFault, PlanError
+from devices.errors import ConnectionFault, MeasurementStopped, PlanError
 from devices.outcome import (
     BandwidthMeasured,
     DeviceLost,
@@ -45,6 +45,8 @@ def measure_bandwidth(
 def _measure(plan: BandwidthPlan, bench: Bench, stop: threading.Event, order: int) -> Outcome:
     started_at, started_s = datetime.now(UTC), time.monotonic()
     readiness = _wait_until_ready(plan, bench, stop)
+    if stop.is_set():
+        raise MeasurementStopped("asked to stop while the device was not ready")
     if not readiness.is_ready:
         reason = f"not ready after {readiness.waited_s:.0f} s: {'; '.join(readiness.obstacles)}"
         return NotReady(reason, str(readiness.conditions))

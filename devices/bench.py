@@ -11,6 +11,7 @@ from devices.device_facts import DeviceFacts, read_facts
 from devices.device_folder import DeviceFolder
 from devices.errors import ConnectionFault, PlatformUnsupported, SupplyError
 from devices.glibc_folder import GlibcFolder
+from devices.lab_profile import put_governors_back
 from devices.local import LocalConnection
 from devices.platforms import Machine, ask_machine, platform_of
 from devices.provision import provision_glibc, provision_library, provision_runner
@@ -58,9 +59,11 @@ class Bench:
 def local_bench(folder: Path, thresholds: Thresholds | None = None) -> Bench:
     """Make this machine ready; raises BuildError or RuntimeLibraryError if something must be installed."""
     connection = LocalConnection()
+    place = DeviceFolder(connection, str(folder / "device"))
+    put_governors_back(connection, place.governors_path)
     return Bench(
         connection=connection,
-        folder=DeviceFolder(connection, str(folder / "device")),
+        folder=place,
         runner=build_runner(folder / "runner"),
         library=installed_runtime(),
         facts=read_facts(connection),
@@ -100,6 +103,7 @@ def remote_bench(
         )
         trouble = trouble_of_the_library(connection, root, bench.runner_command, library.path)
         if not trouble:
+            put_governors_back(connection, bench.folder.governors_path)
             return bench
         complaints.append(f"with {'the glibc pushed there' if glibc else 'its own C library'}: {trouble}")
     raise PlatformUnsupported(f"ONNX Runtime does not start on {machine}: {'; '.join(complaints)}")

@@ -18,6 +18,7 @@ _FILES = (
     "/sys/class/power_supply/*/type",
     "/sys/class/power_supply/*/capacity",
     "/sys/class/power_supply/*/status",
+    "/sys/class/power_supply/*/scope",
     "/sys/devices/system/cpu/cpu*/cpufreq/scaling_cur_freq",
 )
 _STAT = "/proc/stat"
@@ -84,7 +85,9 @@ def conditions_from(before: Files, after: Files) -> Conditions:
         battery_percent=_first_known(android.battery_percent, _battery_percent(after)),
         is_discharging=_first_known(android.is_discharging, _is_discharging(after)),
         clocks_mhz=tuple(
-            int(text) // 1000 for path, text in sorted(after.items()) if "scaling_cur_freq" in path
+            int(text) // 1000
+            for path, text in sorted(after.items())
+            if "scaling_cur_freq" in path and _is_number(text)  # a core that is switched off tells none
         ),
         out_of_memory_kills=_out_of_memory_kills(after.get("/proc/vmstat", "")),
         thermal_status=android.thermal_status,
@@ -123,12 +126,16 @@ def _ticks(stat: str) -> tuple[int, int] | None:
     if found is None:
         return None
     # user nice system idle iowait irq softirq steal; guest time is contained in user.
-    ticks = [int(number) for number in found.group(1).split()[:8]]
+    words = found.group(1).split()[:8]
+    if len(words) < 5 or not all(map(_is_number, words)):
+        return None
+    ticks = [int(word) for word in words]
     return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
 
 
 def _first_number(text: str) -> float | None:
-    return float(text.split(maxsplit=1)[0]) if text else None
+    found = re.match(r"\d+(\.\d+)?", text)
+    return float(found.group()) if found else None
 
 
 def _available_bytes(meminfo: str) -> int | None:
@@ -138,7 +145,9 @@ def _available_bytes(meminfo: str) -> int | None:
 
 def _batteries(files: Files, name: str) -> list[str]:
     folders = [path.removesuffix("/type") for path, text in files.items() if text == "Battery"]
-    return [files[f"{folder}/{name}"] for folder in folders if f"{folder}/{name}" in files]
+    # A mouse has a battery too, of the scope "Device".
+    own = [folder for folder in folders if files.get(f"{folder}/scope") != "Device"]
+    return [files[f"{folder}/{name}"] for folder in own if f"{folder}/{name}" in files]
 
 
 def _battery_percent(files: Files) -> int | None:

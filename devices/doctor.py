@@ -50,6 +50,9 @@ def examine(station: Station) -> Diagnosis:
         return _examine(station, opened)
     except DeviceError as error:
         return Diagnosis(station.name, station.kind, "", str(error), identity=opened.identity)
+    except Exception as error:  # a fault of ours must not hide what the others have
+        stumbled = f"the doctor stumbled, please report it: {type(error).__name__}: {error}"
+        return Diagnosis(station.name, station.kind, "", stumbled, identity=opened.identity)
     finally:
         opened.close()
 

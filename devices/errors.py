@@ -74,6 +74,10 @@ class DeviceAway(ConnectionFault):
     """A device is known to be away, such as a phone that is not plugged in; who waits for it will see it come."""
 
 
+class DeviceNotTaken(DeviceError):
+    """The service does not take a device as it was presented."""
+
+
 class HostKeyChanged(ConnectionFault):
     """An SSH host shows another key than the pinned one."""
 
@@ -84,6 +88,10 @@ class LinkError(DeviceError):
 
 class ServiceAway(LinkError):
     """Nobody answered, or with a 5xx: try again later."""
+
+
+class ServiceStumbled(ServiceAway):
+    """The service answered, with a fault of its own: something else may go well."""
 
 
 class ServiceRefused(LinkError):

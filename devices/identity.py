@@ -25,6 +25,13 @@ def machine_identity(folder: Path, machine_id_paths: tuple[Path, ...] = MACHINE_
     return identity
 
 
+def agent_identity(folder: Path) -> str:
+    """Return the identity of the agent that uses a folder: several on one machine are several to a service."""
+    return hashlib.sha256(
+        f"loopfront agent {machine_identity(folder)} {folder.resolve()}".encode()
+    ).hexdigest()[:32]
+
+
 def shown_identity(machine_id: str) -> str:
     """Return the identity that stands for a machine id; man 5 machine-id asks for it to be hashed before it leaves."""
     return hashlib.sha256(f"loopfront {machine_id}".encode()).hexdigest()[:32]

@@ -13,14 +13,20 @@ from devices.errors import ConnectionFault
 
 _LIMITS = Limits(deadline_s=20.0, silence_s=20.0)
 
-# Prints the governor that was there, so that it can be put back.
-_SET_GOVERNOR = """for n in "$@"; do
+# Notes the governor that was there in a file on the device, so that it is put back even if the line breaks.
+_SET_GOVERNOR = """kept=$1
+shift
+for n; do
   f=/sys/devices/system/cpu/cpu$n/cpufreq/scaling_governor
   [ -w "$f" ] || exit 1
-  echo "$n $(cat "$f")"
+  echo "$n $(cat "$f")" >>"$kept" || exit 1
   echo performance >"$f" || exit 1
 done"""
-_RESTORE_GOVERNOR = 'echo "$2" >"/sys/devices/system/cpu/cpu$1/cpufreq/scaling_governor"'
+_RESTORE_GOVERNOR = """[ -f "$1" ] || exit 0
+while read -r n governor; do
+  echo "$governor" >"/sys/devices/system/cpu/cpu$n/cpufreq/scaling_governor"
+done <"$1"
+rm -f -- "$1" """
 
 
 @dataclass(frozen=True)
@@ -49,14 +55,23 @@ def fastest_cpus(facts: DeviceFacts, threads: int) -> tuple[int, ...]:
     return tuple(sorted(ranked[:threads]))
 
 
+def put_governors_back(connection: Connection, kept: str) -> None:
+    """Undo what a measurement whose line broke left behind; `kept` is where it noted what had been there."""
+    connection.run(["sh", "-c", _RESTORE_GOVERNOR, "restore", kept], _LIMITS, threading.Event())
+
+
 @contextmanager
-def lab_settings(connection: Connection, facts: DeviceFacts, threads: int) -> Iterator[LabSettings]:
+def lab_settings(
+    connection: Connection, facts: DeviceFacts, threads: int, kept: str
+) -> Iterator[LabSettings]:
     """Choose cores and set their governor to `performance` where that is allowed; it is put back at the end.
 
-    Raises ConnectionFault where the device can't be reached at the start.
+    What was there is noted in the file `kept` on the device. Raises ConnectionFault where it can't be reached at the
+    start.
     """
     cpus = fastest_cpus(facts, threads)
-    words = [str(cpu) for cpu in cpus]
+    put_governors_back(connection, kept)
+    words = [kept, *map(str, cpus)]
     told = connection.run(["sh", "-c", _SET_GOVERNOR, "set", *words], _LIMITS, threading.Event())
     is_set = bool(cpus) and told.status == 0
     try:
@@ -64,15 +79,8 @@ def lab_settings(connection: Connection, facts: DeviceFacts, threads: int) -> It
             cpus, "governor performance" if is_set else "as they are: no right to set the governor"
         )
     finally:
-        with contextlib.suppress(
-            ConnectionFault
-        ):  # a device that was lost starts with its own governor again
-            for line in told.lines:
-                connection.run(
-                    ["sh", "-c", _RESTORE_GOVERNOR, "restore", *line.split(maxsplit=1)],
-                    _LIMITS,
-                    threading.Event(),
-                )
+        with contextlib.suppress(ConnectionFault):  # it is put back when the device is opened again
+            put_governors_back(connection, kept)
 
 
 def _per_core(facts: DeviceFacts, name: str, cores: int) -> list[int]:

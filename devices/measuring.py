@@ -11,7 +11,7 @@ from devices.bench import Bench
 from devices.calibration import SLOWED_RATIO, slowdown
 from devices.conditions import Conditions, read_conditions, read_conditions_but_load
 from devices.connection import Connection
-from devices.errors import ConnectionFault, PlanError
+from devices.errors import ConnectionFault, MeasurementStopped, PlanError
 from devices.lab_profile import LabSettings, lab_settings
 from devices.outcome import (
     BlockSamples,
@@ -27,6 +27,7 @@ from devices.outcome import (
     ProcessSamples,
     RunnerFault,
     Throttled,
+    Unsupported,
     WrongOutput,
 )
 from devices.page_placement import with_placed_pages
@@ -150,15 +151,18 @@ class _Measurement:
         self._candidate = bench.folder.place(plan.candidate)
         self._sentinel = bench.folder.place(plan.sentinel)
         self._kills_before: int | None = None
+        self._has_run = False
         self._waited_s = 0.0
         self.logs: list[str] = []
-        bench.folder.enter(self._candidate.graph_path)
+        for path in self._needed():
+            bench.folder.enter(path)
 
     def run(self) -> Steps[Measured]:
         if self._plan.protocol.profile == "as-shipped":
             return (yield from self._measure(None))
         connection, facts = self._bench.connection, self._bench.facts
-        with lab_settings(connection, facts, self._plan.workload.threads) as settings:
+        kept, threads = self._bench.folder.governors_path, self._plan.workload.threads
+        with lab_settings(connection, facts, threads, kept) as settings:
             self._setting = replace(self._setting, cpus=settings.cpus)
             return in_one_go(self._measure(settings), self._stop)  # the settings are not the others'
 
@@ -196,13 +200,18 @@ class _Measurement:
 
     def tidy(self) -> None:
         """Remove the candidate's graph, unless another measurement under way needs it; the pool is kept."""
-        is_needed = self._bench.folder.leave(self._candidate.graph_path)
+        left = {path: self._bench.folder.leave(path) for path in self._needed()}
+        is_needed = left[self._candidate.graph_path]
         if is_needed or self._candidate.graph_path == self._sentinel.graph_path:
             return
         try:
             self._bench.connection.remove(self._candidate.graph_path)
         except ConnectionFault:
             return  # the outcome is known by now; the graph is small
+
+    def _needed(self) -> list[str]:
+        """Name what must stay on the device until the end, whatever others under way there remove."""
+        return [self._candidate.graph_path, self._candidate.pool_path, self._sentinel.pool_path]
 
     # -- the steps --
 
@@ -234,10 +243,14 @@ class _Measurement:
             wait=self._stop.wait,
         )
         self._waited_s += readiness.waited_s
+        if self._stop.is_set():
+            raise MeasurementStopped("asked to stop while the device was not ready")
         if not readiness.is_ready:
             reason = f"not ready after {readiness.waited_s:.0f} s: {'; '.join(readiness.obstacles)}"
-            # A device that the sentinel alone would find ready is well: it is the candidate that does not fit.
+            # A device that the sentinel alone would find ready is well: it is the candidate that does not fit, unless
+            # it ran there already.
             is_well = not obstacles(readiness.conditions, thresholds, threads, 2 * sentinel_bytes)
+            is_well = is_well and not self._has_run
             raise _Ended((OutOfMemory if is_well else NotReady)(reason, str(readiness.conditions)))
         self._kills_before = readiness.conditions.out_of_memory_kills
         return readiness
@@ -253,6 +266,7 @@ class _Measurement:
 
     def _read_memory(self) -> tuple[ProvenRun, MemoryReading]:
         run = self._run(lambda nonce: memory_plan(nonce, self._setting, self._candidate))
+        self._has_run = True
         levels = {
             record["phase"]: [int(level) for level in record["rss_peak_anonymous_bytes"]]
             for record in run.named("memory")
@@ -367,6 +381,10 @@ class _Measurement:
         result, nonce = run_plan(self._bench, plan_text, deadline_s, self._stop, command)
         was_killed_for_memory = result.status == -9 and self._kernel_killed_for_memory()
         judged = judge_run(result, nonce, was_killed_for_memory)
+        if isinstance(judged, Unsupported) and self._has_run and judged.reason.startswith("load "):
+            # The candidate was loaded before: what isn't now is a file that was lost or damaged meanwhile.
+            self._bench.folder.doubt(self._sentinel.graph_path)
+            judged = RunnerFault(f"a file was lost or damaged on the device: {judged.reason}", judged.log)
         if not isinstance(judged, ProvenRun):
             raise _Ended(judged)
         self.logs.append(judged.log)

@@ -172,8 +172,9 @@ class Throttled(_Failed):
 
 @dataclass(frozen=True)
 class RunnerFault(_Failed):
-    """The runner ended without its proof of success."""
+    """The runner ended without its proof of success; `of_device` is False where that was not the device's doing."""
 
+    of_device: bool = True
     kind: ClassVar[str] = "runner_fault"
 
 

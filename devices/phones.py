@@ -1,7 +1,6 @@
 """The phones that adb shows: which are there now, what they are called, and what keeps others from being used."""
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +10,7 @@ from devices.adb import AdbConnection, AdbServer
 from devices.agent_config import PhoneEntry
 from devices.android_facts import PROPERTIES, properties
 from devices.device_files import ask
+from devices.device_name import plain_name
 from devices.errors import ConnectionFault, DeviceAway
 from devices.identity import own_serial, phone_identity
 from devices.owner_rules import OwnerRules
@@ -90,8 +90,10 @@ class Phones:
         server: AdbServer,
         entries: Sequence[PhoneEntry] = (),
         tell: Callable[[Sequence[PhoneTrouble], Sequence[PhoneTrouble]], None] = _tell_nobody,
+        taken: frozenset[str] = frozenset(),
     ) -> None:
-        self._server, self._entries, self._tell = server, entries, tell
+        """Take the names of the agent's other devices: no phone is called so."""
+        self._server, self._entries, self._tell, self._taken = server, entries, tell, taken
         self._ways = _Ways()
         self._there: dict[str, Phone] = {}
         self._known: dict[str, Phone] = {}
@@ -170,8 +172,8 @@ class Phones:
         entry = next((each for each in self._entries if each.serial in (own, serial)), PhoneEntry(serial))
         self._entries_met.add(entry.serial)
         model = told.get("ro.product.model", "phone")
-        name = entry.name or re.sub(r"[^A-Za-z0-9.-]+", "-", f"{model}-{own[-4:]}")
-        if any(phone.name == name for phone in self._known.values()):
+        name = entry.name or plain_name(f"{model[:80]}-{own[-4:]}", f"phone-{identity[:4]}")
+        if name in self._taken or any(phone.name == name for phone in self._known.values()):
             name = f"{name}-{identity[:4]}"
         return Phone(identity, name, self._ways, entry.folder, entry.labels, entry.rules)
 

@@ -37,7 +37,9 @@ def open_quiet_lock(path: Path | None = None) -> TextIO:
     path = path or quiet_lock_path()
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return path.open("a")
+        # Where everyone may write, somebody else may have put a link there.
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        return os.fdopen(descriptor, "a")
     except OSError as error:
         raise QuietLockUnusable(
             f"the lock file {path}, which keeps timing and other work on this machine apart, can't be opened: "

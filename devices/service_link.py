@@ -1,7 +1,8 @@
-"""Talk to the service as an agent does; version 2 of the agent protocol."""
+"""Talk to the service as an agent does."""
 
 import enum
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,15 +15,19 @@ import httpx2
 from devices.agent_token import AgentToken
 from devices.errors import (
     BlobDamaged,
+    DeviceError,
     LeaseSuperseded,
     ProtocolMismatch,
     ServiceAway,
     ServiceRefused,
+    ServiceStumbled,
     TokenRefused,
 )
+from devices.untrusted_text import visible_line
 
-PROTOCOL_VERSION = "3"
-"""2: agents show a token and tell how they stand to each device. 3: several jobs of a device are leased at a time."""
+PROTOCOL_VERSION = "4"
+"""2: agents show a token and tell how they stand to each device. 3: several jobs of a device are leased at a time.
+4: who asks for a job names those under way; a fault that isn't the device's says so."""
 
 LEASES_PER_DEVICE = 4
 """So many jobs of a device are under way at a time, their processes in turns: together they outlast a disturbance."""
@@ -121,7 +126,7 @@ class ServiceLink:
         headers = {"Loopfront-Protocol": PROTOCOL_VERSION, "Loopfront-Version": own_version()}
         # trust_env=False: a proxy set for browsers must not come between an agent and its own machine.
         self._client = httpx2.Client(
-            base_url=f"{server.rstrip('/')}/api/v1/",
+            base_url=f"{_checked(server)}/api/v1/",
             headers=headers,
             auth=token,
             timeout=_TIMEOUT,
@@ -175,9 +180,18 @@ class ServiceLink:
             known = {device["identity"]: device["device_id"] for device in answer["devices"]}
             return Registered(answer["agent_id"], known)
 
-    def lease(self, agent_id: str, device_ids: Sequence[str], wait_s: float) -> Lease | None:
-        """Ask for a job for one of these devices, waiting up to `wait_s` for one to appear."""
-        body = {"device_ids": list(device_ids), "wait_s": min(wait_s, LONGEST_WAIT_S)}
+    def lease(
+        self, agent_id: str, device_ids: Sequence[str], wait_s: float, held: Sequence[Lease] = ()
+    ) -> Lease | None:
+        """Ask for a job for one of these devices, waiting up to `wait_s` for one to appear.
+
+        `held` are those under way there: they live on, even if nothing was heard of them for long.
+        """
+        body = {
+            "device_ids": list(device_ids),
+            "wait_s": min(wait_s, LONGEST_WAIT_S),
+            "held": [{"job_id": each.job_id, "token": each.token} for each in held],
+        }
         answer = self._post(f"agents/{agent_id}/lease", body)
         if not answer:
             return None
@@ -228,12 +242,12 @@ class ServiceLink:
     def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx2.Response:
         try:
             response = self._client.request(method, path, json=body)
-        except (httpx2.TransportError, RuntimeError) as error:
+        except (httpx2.HTTPError, RuntimeError) as error:
             raise ServiceAway(f"{self._client.base_url}: {error or type(error).__name__}") from error
         if response.status_code == 426:
             raise ProtocolMismatch(_problem(response))
         if response.status_code >= 500 or response.status_code == 429:
-            raise ServiceAway(f"{path}: {_problem(response)}")
+            raise ServiceStumbled(f"{path}: {_problem(response)}")
         _require_protocol(response)
         if response.status_code == 401:
             raise TokenRefused(_problem(response))
@@ -257,7 +271,8 @@ def _require_protocol(response: httpx2.Response) -> None:
     spoken = response.headers.get("Loopfront-Protocol", "")[:20]
     if spoken == PROTOCOL_VERSION:
         return
-    version, own = response.headers.get("Loopfront-Version", "")[:40], own_version()
+    told, own = response.headers.get("Loopfront-Version", ""), own_version()
+    version = told if _VERSION.fullmatch(told) else ""  # it stands in a command that is to be typed
     said = f"the service speaks agent protocol {spoken}, this agent {PROTOCOL_VERSION}"
     if not spoken:
         said = (
@@ -273,6 +288,17 @@ def _require_protocol(response: httpx2.Response) -> None:
     )
 
 
+def _checked(server: str) -> str:
+    """Give a service's address without the last slash; raises DeviceError where it can't be one."""
+    try:
+        parsed = httpx2.URL(server)
+    except httpx2.InvalidURL:
+        parsed = httpx2.URL("")
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise DeviceError(f"{server!r} is no service's address: write it as http://127.0.0.1:8765")
+    return server.rstrip("/")
+
+
 @contextmanager
 def _understood(what: str) -> Iterator[None]:
     try:
@@ -283,6 +309,7 @@ def _understood(what: str) -> Iterator[None]:
         ) from error
 
 
+_VERSION = re.compile(r"[0-9A-Za-z.+!-]{1,40}")
 _RECEIPT_CODES = frozenset(receipt.value for receipt in Receipt)
 
 
@@ -298,7 +325,7 @@ def _problem(response: httpx2.Response) -> str:
     """Put an error answer (problem+json) into one line, with its hint."""
     body = _body(response)
     said = [str(body[key]) for key in ("title", "detail", "hint") if body.get(key)]
-    return f"{response.status_code} {'. '.join(said) or response.text[:200]}".strip()
+    return visible_line(f"{response.status_code} {'. '.join(said) or response.text[:200]}")
 
 
 def _body(response: httpx2.Response) -> Mapping[str, Any]:

@@ -19,23 +19,25 @@ class SpooledOutcome:
     job_id: str
     token: int
     outcome: Mapping[str, Any]
+    server: str = ""
 
 
 class Spool:
     """A folder with one file per outcome; `refused/` keeps what the service would not take.
 
-    What a full disk does not take is kept in memory until the disk takes it or the service has it.
+    What a full disk does not take is kept in memory until the disk takes it or the service has it. What another
+    service than `server` is to have waits until the agent talks with that one again.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, server: str = "") -> None:
+        self._folder, self._server = folder, server
         self._unwritten: dict[Path, SpooledOutcome] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     def put(self, job_id: str, token: int, outcome: Mapping[str, Any]) -> None:
         """Keep an outcome: it is whole on the disk when this returns, or the log says why it is not."""
         path = self._folder / f"{_file_name(job_id)}-{token}.json"
-        self._unwritten[path] = SpooledOutcome(path, job_id, token, outcome)
+        self._unwritten[path] = SpooledOutcome(path, job_id, token, outcome, self._server)
         self._write_what_is_not()
 
     def waiting(self) -> list[SpooledOutcome]:
@@ -43,7 +45,12 @@ class Spool:
         self._write_what_is_not()
         paths = sorted(self._folder.glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name))
         read = (self._read(path) for path in paths)
-        return [spooled for spooled in read if spooled is not None] + list(self._unwritten.values())
+        return [each for each in read if each is not None and self._is_ours(each)] + list(
+            self._unwritten.values()
+        )
+
+    def _is_ours(self, spooled: SpooledOutcome) -> bool:
+        return not self._server or spooled.server in {"", self._server}
 
     def acknowledge(self, spooled: SpooledOutcome) -> None:
         """Forget an outcome that the service has."""
@@ -70,14 +77,20 @@ class Spool:
     def _read(self, path: Path) -> SpooledOutcome | None:
         try:
             content = json.loads(path.read_text())
-            return SpooledOutcome(path, content["job_id"], content["token"], content["outcome"])
+            fields = (content["job_id"], content["token"], content["outcome"])
+            return SpooledOutcome(path, *fields, content.get("server", ""))
         except (ValueError, KeyError, TypeError):
             self.set_aside(path)
             return None
 
 
 def _write(spooled: SpooledOutcome) -> None:
-    content = {"job_id": spooled.job_id, "token": spooled.token, "outcome": spooled.outcome}
+    content = {
+        "server": spooled.server,
+        "job_id": spooled.job_id,
+        "token": spooled.token,
+        "outcome": spooled.outcome,
+    }
     temporary = spooled.path.with_suffix(".part")
     try:
         with temporary.open("w") as file:

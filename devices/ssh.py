@@ -84,7 +84,7 @@ class SshConnection(ShellFiles):
         """Run a command; see `Connection.run`."""
         mark = secrets.token_hex(8)
         with self._session() as channel:
-            channel.exec_command(remote_shell.framed(command, mark))
+            _start(channel, remote_shell.framed(command, mark))
             # The limits are the command's: those of connecting and of sending are their own.
             self._send(channel, standard_input)
             watch = Watch(limits, stop)
@@ -122,7 +122,7 @@ class SshConnection(ShellFiles):
             return
         try:
             with self._session() as channel:
-                channel.exec_command(shlex.join(remote_shell.kill_group(group)))
+                _start(channel, shlex.join(remote_shell.kill_group(group)))
                 _drain(channel, Watch(Limits(_KILL_S, _KILL_S), threading.Event()))
         except ConnectionFault:
             self.close()
@@ -190,7 +190,7 @@ def _transport(host: str, port: int, host_key_kind: str | None = None) -> parami
     """Connect and agree on keys; nothing is authenticated yet."""
     try:
         line = socket.create_connection((host, port), timeout=_CONNECT_S)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a name with empty or endless parts can't even be asked for
         raise ConnectionFault(f"{host}:{port} does not answer: {_text(error)}") from error
     line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it
@@ -216,6 +216,18 @@ def _user_key(path: Path) -> paramiko.PKey:
         return paramiko.PKey.from_path(path)
     except (OSError, paramiko.SSHException, ValueError, TypeError) as error:
         raise ConnectionFault(f"the key {path} cannot be used: {_text(error)}") from error
+
+
+def _start(channel: paramiko.Channel, command: str) -> None:
+    """Ask for a command to be started; a peer that never answers that loses the line."""
+    transport = channel.get_transport()
+    timer = threading.Timer(_CONNECT_S, transport.close)
+    timer.daemon = True
+    timer.start()
+    try:
+        channel.exec_command(command)
+    finally:
+        timer.cancel()
 
 
 def _drain(channel: paramiko.Channel, watch: Watch) -> Ending:

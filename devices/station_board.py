@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from devices.errors import AgentUnwelcome, ServiceAway, ServiceRefused
+from devices.errors import ServiceRefused
 from devices.membership import Membership
 from devices.service_link import ServiceLink, StationReport
 
@@ -80,7 +80,7 @@ def _told(link: ServiceLink, agent_id: str, stations: list[StationReport], membe
         membership.forget()  # a new database does not know us; a worker registers again
         log.warning("stations: the service refuses: %s", refusal)
         return False
-    except (ServiceAway, AgentUnwelcome) as trouble:
+    except Exception as trouble:  # whatever it is, the next time may go well
         log.info("stations: not told: %s", trouble)
         return False
     return True

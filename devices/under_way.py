@@ -21,9 +21,14 @@ class UnderWay:
         self.due_s = time.monotonic()
         self._pulse, self._steps, self._link = pulse, steps, link
 
+    @property
+    def is_given_up(self) -> bool:
+        """Tell whether measuring on makes no sense any more."""
+        return self._pulse.give_up.is_set()
+
     def step(self) -> Outcome | None:
         """Do the next step; return the outcome after the last one, and raise what a step raises."""
-        if self._pulse.give_up.is_set():
+        if self.is_given_up:
             raise MeasurementStopped("given up between two of its steps")
         try:
             self.due_s = time.monotonic() + next(self._steps)
@@ -80,7 +85,7 @@ class Pulse:
         except LeaseSuperseded as end:
             self.is_over_for = str(end) if end.is_paused else f"given to someone else meanwhile: {end}"
             self.give_up.set()
-        except (ServiceAway, ServiceRefused, AgentUnwelcome) as error:
+        except Exception as error:  # whatever it is, the next beat may go well
             # Measuring goes on: the result counts unless someone else got a newer token.
             log.warning("job %s: no heartbeat: %s", self._lease.job_id, error)
 

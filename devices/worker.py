@@ -5,6 +5,7 @@ process or two of each candidate, and not all processes of one.
 """
 
 import contextlib
+import json
 import logging
 import secrets
 import threading
@@ -13,6 +14,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from devices.bandwidth import measure_bandwidth
 from devices.bandwidth_plan import BandwidthPlan, job_plan_from_dict
@@ -50,6 +52,7 @@ from devices.station_board import StationBoard
 from devices.steps import Steps
 from devices.turns import Turns
 from devices.under_way import Pulse, UnderWay
+from devices.untrusted_text import visible_log
 
 log = logging.getLogger("loopfront.agent")
 
@@ -176,7 +179,8 @@ class Worker:
         self._tell(Stand.READY, "", opened.identity)
         if resting or len(self._under_way) >= LEASES_PER_DEVICE:
             return False
-        lease = link.lease(agent_id, [device_id], 0.0 if self._under_way else _LEASE_WAIT_S)
+        held = [each.lease for each in self._under_way if not each.is_given_up]
+        lease = link.lease(agent_id, [device_id], 0.0 if self._under_way else _LEASE_WAIT_S, held)
         if lease is not None:
             self._begin(lease, opened, link)
         return lease is not None
@@ -218,7 +222,7 @@ class Worker:
     def _go_on(self) -> None:
         """Do the next step of the job whose last one is the longest ago, or wait until one may go on."""
         now_s = time.monotonic()
-        due = next((each for each in self._under_way if each.due_s <= now_s), None)
+        due = next((each for each in self._under_way if each.due_s <= now_s or each.is_given_up), None)
         if due is None:
             self._stop.wait(min(_LOOK_S, min(each.due_s for each in self._under_way) - now_s))
             return
@@ -236,7 +240,7 @@ class Worker:
             return
         due.end()
         self._look_at_s = 0.0
-        self._delivery.put(due.lease.job_id, due.lease.token, outcome_to_dict(outcome))
+        self._delivery.put(due.lease.job_id, due.lease.token, _sendable(outcome))
         if isinstance(outcome, DeviceLost):
             self._close()  # the next step opens it again before it asks for work
 
@@ -246,7 +250,7 @@ class Worker:
         try:
             plan = job_plan_from_dict(lease.plan)
         except PlanError as error:
-            return RunnerFault(f"this agent cannot read the plan: {error}", "")
+            return RunnerFault(f"this agent cannot read the plan: {error}", "", of_device=False)
         self._begun += 1
         try:
             if isinstance(plan, BandwidthPlan):
@@ -256,9 +260,20 @@ class Worker:
             steps = measure_in_steps(plan, opened.bench, graphs.__getitem__, give_up, self._begun - 1)
             return (yield from self._turns.each_in_turn(steps, opened.machine, give_up))
         except (ServiceRefused, BlobDamaged) as trouble:
-            return RunnerFault(f"the service does not hand out the graph: {trouble}", "")
+            return RunnerFault(f"the service does not hand out the graph: {trouble}", "", of_device=False)
         except QuietLockUnusable as trouble:
             return NotReady(str(trouble), "")
+
+
+def _sendable(outcome: Outcome) -> dict[str, Any]:
+    """Write an outcome; one that holds what no JSON holds, as a hostile device may send, becomes a fault."""
+    told = outcome_to_dict(outcome)
+    try:
+        json.dumps(told, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError as error:
+        log = visible_log(f"{getattr(outcome, 'reason', '')}\n{outcome.log}")
+        return outcome_to_dict(RunnerFault(f"what the device sent can't be passed on: {error}", log))
+    return told
 
 
 def _in_words(error: Exception) -> str:

@@ -118,7 +118,9 @@ class SearchSpace:
 
     def __post_init__(self) -> None:
         if self.vocabulary < 1:
-            raise SpaceError("space.vocabulary", self.vocabulary, "must be positive, such as 32768")
+            raise SpaceError(
+                "space.vocabulary", shortened(self.vocabulary), "must be positive, such as 32768"
+            )
         _refuse_range("space.embedding_ratio", self.embedding_ratio, 0.0, 1.0)
         _refuse_range("space.depth", self.depth, 1, DEEPEST)
         _refuse_range("space.ffn_ratio", self.ffn_ratio, 0.0, 64.0)

@@ -21,9 +21,10 @@ class ChildProcess:
         environment: Mapping[str, str] | None = None,
         log: IO[bytes] | None = None,
     ) -> None:
+        # Without -P a module of the folder where the user happens to be would be taken for ours.
         # The kernel closes our end of the pipe when we die; the child's watcher thread then ends its group.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "service.child_entry", module, *arguments],
+            [sys.executable, "-P", "-m", "service.child_entry", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

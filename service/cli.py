@@ -54,7 +54,8 @@ def main() -> None:
         typer.echo(f"loopfront: {needed}; type: {INSTALL_IT}", err=True)
         sys.exit(EXIT_BAD_INPUT)
     except OSError as error:
-        typer.echo(f"loopfront: {error.strerror or error}", err=True)
+        place = f"{error.filename}: " if error.filename is not None else ""
+        typer.echo(f"loopfront: {place}{error.strerror or error}", err=True)
         sys.exit(EXIT_FAILURE)
     except KeyboardInterrupt:
         typer.echo("loopfront: interrupted", err=True)

@@ -44,6 +44,8 @@ class Client:
 
     def submit_study(self, document: str, idempotency_key: str | None = None) -> schemas.StudyOut:
         """Submit a study file (YAML or JSON text)."""
+        if idempotency_key and not idempotency_key.isascii():
+            raise BadInput(f"{idempotency_key!r} can't be sent", field="--key", hint="use ASCII")
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         return self._send_yaml(schemas.StudyOut, "/studies", document, headers)
 

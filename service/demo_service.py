@@ -162,7 +162,7 @@ def _interrupts_held_back() -> Iterator[None]:
 
 def _detached(arguments: Sequence[str], log: IO[bytes]) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [sys.executable, "-m", "service.cli", *arguments],
+        [sys.executable, "-P", "-m", "service.cli", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,

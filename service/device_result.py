@@ -6,8 +6,8 @@ from typing import Any
 
 from devices.errors import DeviceError
 from devices.outcome import outcome_from_dict
+from devices.untrusted_text import visible_line, visible_log, visible_values
 from service.errors import BadInput
-from service.untrusted_text import visible_line, visible_log, visible_values
 
 DEEPEST = 12
 MOST_VALUES = 500_000

@@ -2,18 +2,16 @@
 
 import shlex
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from service.leases import is_gone
 from service.store.agents import Agents
 from service.store.database import database_now
 from service.store.jobs import Jobs
 from service.store.rows import AgentRow, DeviceRow, JobRow, StationRow, StudyRow
 from service.store.stations import KEY_CHANGED, READY, RESTING, UNOPENED, Stations
-
-ONLINE_WITHIN = timedelta(seconds=45)
-"""An agent asks for jobs, sends heartbeats or tells of its devices at least every 20 s."""
 
 IDLE, MEASURING = "idle", "measuring"
 DOCTOR = "on the lab host: loopfront agent doctor"
@@ -41,8 +39,8 @@ class DeviceState:
 
 
 def is_online(agent: AgentRow, now: datetime) -> bool:
-    """Say whether an agent was heard of lately; a time far ahead is of a clock that was set back."""
-    return abs(now - agent.last_seen_at) < ONLINE_WITHIN
+    """Say whether an agent was heard of lately."""
+    return not is_gone(agent.last_seen_at, now)
 
 
 def judge_device(  # noqa: PLR0911 - a ladder, the strongest reason first

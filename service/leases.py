@@ -21,6 +21,9 @@ DEVICE_TROUBLE = frozenset({"not_ready", "throttled", "device_lost"})
 LARGEST_RUN_OF_FAULTS = 3
 """One runner fault may be the candidate's doing; so many in a row are not: the device is quarantined."""
 
+AGENT_GONE_AFTER = timedelta(seconds=45)
+"""An agent asks for jobs, sends heartbeats or tells of its devices at least every 20 s."""
+
 CLOCK_SLACK_S = 1.0
 """Times that lie further ahead than any rule puts them were written before the clock was set back."""
 
@@ -77,6 +80,11 @@ def faults_in_a_row(kind: str, before: int) -> int:
 def is_grantable(expires_at: datetime | None, now: datetime, lease_seconds: float) -> bool:
     """Say whether nobody holds a live lease; an expiry that no lease can have is of a clock that was set back."""
     return expires_at is None or not 0.0 < (expires_at - now).total_seconds() <= lease_seconds + CLOCK_SLACK_S
+
+
+def is_gone(last_seen_at: datetime, now: datetime) -> bool:
+    """Say whether an agent was not heard of lately; a time far ahead is of a clock that was set back."""
+    return abs(now - last_seen_at) >= AGENT_GONE_AFTER
 
 
 def latest_start(now: datetime) -> datetime:

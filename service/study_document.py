@@ -20,6 +20,10 @@ class _StrictLoader(yaml.SafeLoader):
         """Refuse aliases, and nesting that would exhaust the stack."""
         if self.check_event(yaml.AliasEvent):
             raise StudyFileError("aliases (*name) aren't supported", hint="write the value out")
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # PyYAML tells no types
+        if getattr(event, "tag", None) is not None:
+            line = event.start_mark.line + 1
+            raise StudyFileError(f"line {line}: the tag {event.tag!r} isn't supported", hint="leave it out")
         self.depth += 1
         if self.depth > DEEPEST:
             raise StudyFileError(f"nested more than {DEEPEST} levels deep", hint="see examples/pocket.yaml")
@@ -53,7 +57,9 @@ def read_document(content: bytes | str) -> dict[str, Any]:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the file"
         raise StudyFileError(f"{place}: {error.problem}", hint="is it YAML?") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except StudyFileError:
+        raise
+    except Exception as error:  # PyYAML's constructors of dates and numbers raise what they like
         raise StudyFileError(f"can't be read: {error}", hint="is it YAML?") from None
     if not isinstance(value, dict):
         raise StudyFileError(f"holds {_kind(value)}, not keys and values", hint="see examples/pocket.yaml")

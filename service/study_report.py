@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from devices.outcome import Measured
+from devices.untrusted_text import visible_log
 from reports.rows import HypervolumePoint, StudyReport, TrialDetail
 from search.observation import Observation
 from service.measured_cache import MeasuredCache
@@ -23,7 +24,6 @@ from service.store.jobs import Jobs
 from service.store.rows import TrialMeasurementRow, TrialRow
 from service.study_progress import progress_of
 from service.study_rows import StudyRows, front_of, read_rows
-from service.untrusted_text import visible_log
 
 LOG_LINES = 20
 TIME_CAVEAT = (

@@ -4,7 +4,9 @@ import time
 
 from rich.console import Console
 from rich.live import Live
+from rich.text import Text
 
+from devices.untrusted_text import visible_line
 from reports.encoding import progress_from_dict
 from reports.terminal import progress_panel
 from service.api.schemas import StudyOut, TrialOut
@@ -54,12 +56,12 @@ def _watch_lines(client: Client, name: str, console: Console) -> StudyOut:
         for trial in client.trials(name):
             if trial.state in ENDED_TRIALS and trial.number not in told:
                 told.add(trial.number)
-                console.print(trial_line(trial), soft_wrap=True, highlight=False)
+                console.print(Text(visible_line(trial_line(trial))), soft_wrap=True)
         note = study.detail or _waits_for(study)
         status = f"{study.state}: {note}" if note else study.state
         if status != said:
             said = status
-            console.print(f"study {name}: {status}", soft_wrap=True, highlight=False)
+            console.print(Text(visible_line(f"study {name}: {status}")), soft_wrap=True)
         if study.state in ENDED:
             return study
         time.sleep(POLL_S)

@@ -43,7 +43,7 @@ def build_runner(cache_folder: Path, compilers: Sequence[Sequence[str]] | None =
     complaints = []
     for compiler in local_compilers() if compilers is None else compilers:
         path = cache_folder / f"runner-{_digest(compiler)}"
-        complaint = None if path.exists() else _compile(compiler, path)
+        complaint = None if _is_whole(path) else _compile(compiler, path)
         if complaint is None:
             return BuiltRunner(path, hashlib.sha256(path.read_bytes()).hexdigest(), " ".join(compiler))
         complaints.append(f"{' '.join(compiler)}: {complaint}")
@@ -94,6 +94,10 @@ def _digest(compiler: Sequence[str]) -> str:
     return hashlib.sha256(SOURCE.read_bytes() + recipe.encode()).hexdigest()[:16]
 
 
+def _is_whole(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
 def _compile(compiler: Sequence[str], path: Path) -> str | None:
     """Compile to a temporary name and rename, so that half a runner is never found; return a complaint."""
     try:
@@ -104,6 +108,10 @@ def _compile(compiler: Sequence[str], path: Path) -> str | None:
                 [*compiler, *FLAGS, str(SOURCE), "-o", str(output), *LIBRARIES], scratch
             )
             if complaint is None:
+                with output.open(
+                    "rb"
+                ) as built:  # a name without its content would be taken for the runner for ever
+                    os.fsync(built.fileno())
                 output.replace(path)
             return complaint
     except OSError as error:

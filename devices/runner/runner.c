@@ -423,7 +423,7 @@ static int is_sound(const struct pool *pool) {
 
 static void make_pool(const struct pool *pool) {
     char *temporary = allocate(strlen(pool->path) + 32), *chunk = allocate(CHUNK_BYTES);
-    sprintf(temporary, "%s.%d.part", pool->path, (int)getpid());
+    sprintf(temporary, "%s.part", pool->path); /* one name, so that what a killed runner left is written over */
     int file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (file < 0) fail("fault", "pool %s: %s", temporary, strerror(errno));
     for (size_t s = 0; s < pool->section_count; s++)

@@ -91,6 +91,8 @@ def _try_lease(parts: Parts, agent_id: str, wish: LeaseWish) -> LeaseGranted | N
     settings = parts.settings
     with parts.database.write() as session:
         Agents(session).touch(agent_id)
+        for each in wish.held:  # first: the service or its agent may have slept beyond their end
+            Jobs(session).keep_alive(each.job_id, each.token, settings.lease_seconds)
         job = Jobs(session).lease(agent_id, wish.device_ids, settings.lease_seconds)
     if job is None:
         return None

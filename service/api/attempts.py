@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
+from devices.untrusted_text import visible_line, visible_log
 from service.api.dependencies import ServiceParts
 from service.api.schemas import AttemptOut
 from service.errors import NotFound
@@ -12,7 +13,6 @@ from service.store.attempts import Attempt, Attempts
 from service.store.requests import MeasurementRequests
 from service.store.studies import Studies
 from service.store.trials import Trials
-from service.untrusted_text import visible_line, visible_log
 
 router = APIRouter(tags=["attempts"])
 Key = Annotated[str, Path(max_length=100)]

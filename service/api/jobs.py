@@ -1,12 +1,14 @@
 """Measurement jobs: heartbeat, result, release and log."""
 
 import contextlib
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path
 
 from devices.bandwidth_plan import BandwidthPlan
 from devices.outcome import BandwidthMeasured, Measured
+from devices.untrusted_text import visible_line
 from service.api.attempts import attempt_out
 from service.api.dependencies import ServiceParts, require_agent
 from service.api.schemas import Heartbeat, JobLog, JobResult, LeaseExtended, Release, Stored
@@ -17,7 +19,6 @@ from service.store.agents import Agents
 from service.store.attempts import Attempts
 from service.store.database import database_now
 from service.store.jobs import Jobs
-from service.untrusted_text import visible_line
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 from_an_agent = Depends(require_agent)
@@ -99,10 +100,22 @@ def _store(parts: Parts, job_id: str, token: int, outcome: dict[str, Any]) -> No
     parts.bell.ring()
 
 
+def _require_depths(asked: Sequence[int], told: Sequence[Mapping[str, Any]]) -> None:
+    depths = sorted(each["context_tokens"] for each in told)
+    if depths != sorted(asked):
+        raise BadInput(
+            f"decode was measured at the further contexts {depths}, the job asks for {sorted(asked)}",
+            field="outcome.deeper",
+            hint="report each context that the plan names, once",
+        )
+
+
 def _require_answer(parts: Parts, job_id: str, outcome: dict[str, Any]) -> None:
     """Refuse numbers of another kind than the job asked for."""
     with parts.database.read() as session:
         plan = Jobs(session).get(job_id).plan
+    if outcome["kind"] == Measured.kind and "workload" in plan:
+        _require_depths(plan["workload"].get("deeper_contexts", []), outcome.get("deeper", []))
     expected = BandwidthMeasured.kind if plan.get("kind") == BandwidthPlan.kind else Measured.kind
     if outcome["kind"] in {Measured.kind, BandwidthMeasured.kind} - {expected}:
         raise BadInput(

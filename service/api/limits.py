@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from ipaddress import ip_address
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,6 +14,7 @@ from service.settings import Settings
 _RESULT_PATH = re.compile(r"/api/v1/jobs/[^/]+/result")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+EVERYWHERE = frozenset({"0.0.0.0", "::"})
 
 
 class KnownHostOnly:
@@ -20,12 +22,15 @@ class KnownHostOnly:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
-        self.names = LOOPBACK_NAMES | {settings.host}
+        self.names = LOOPBACK_NAMES | {settings.host.lower()}
+        # By number alone: only a name can be made to mean this machine by a page on the web.
+        self.takes_any_number = settings.host in EVERYWHERE
+        self.address = f"http://{settings.host}:{settings.port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, or answer 400 to a foreign host and 403 to a change asked for by a foreign page."""
         headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
-        if scope["type"] == "http" and self._is_foreign_change(scope["method"], headers.get("origin")):
+        if scope["type"] == "http" and _is_foreign_change(scope["method"], headers):
             foreign = BadInput(
                 f"{headers['origin'][:100]!r} is another site: its pages may not change anything here",
                 field="Origin",
@@ -34,20 +39,38 @@ class KnownHostOnly:
             foreign.status = 403
             await problem(foreign)(scope, receive, send)
             return
-        if scope["type"] != "http" or _host_name(headers.get("host", "")) in self.names:
+        if scope["type"] != "http" or self._is_ours(_host_name(headers.get("host", ""))):
             await self.app(scope, receive, send)
             return
         name = headers.get("host", "")[:100]
         error = BadInput(
-            f"this service doesn't go by the name {name!r}", field="Host", hint="use http://127.0.0.1"
+            f"this service doesn't go by the name {name!r}",
+            field="Host",
+            hint="use this machine's number, such as http://10.0.0.5"
+            if self.takes_any_number
+            else f"use {self.address}",
         )
         error.status = 400
         await problem(error)(scope, receive, send)
 
-    def _is_foreign_change(self, method: str, origin: str | None) -> bool:
-        if origin is None or method in SAFE_METHODS:
-            return False
-        return _host_name(origin.partition("://")[2]) not in self.names
+    def _is_ours(self, name: str) -> bool:
+        return name in self.names or (self.takes_any_number and _is_number(name))
+
+
+def _is_number(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_foreign_change(method: str, headers: Headers) -> bool:
+    """Tell whether another site's page asks for a change: its origin isn't the place that was asked, port included."""
+    origin = headers.get("origin")
+    if origin is None or method in SAFE_METHODS:
+        return False
+    return origin.partition("://")[2].lower() != headers.get("host", "").lower()
 
 
 class LimitedBody:

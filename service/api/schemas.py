@@ -5,11 +5,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from devices.device_name import FORM, LONGEST
 from devices.plan import Profile
+from devices.untrusted_text import visible_line
 from service.device_result import require_bounded_facts
 from service.workloads import Contexts
 
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@:-]*$")]
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST, pattern=FORM)]
+Line = Annotated[str, AfterValidator(visible_line)]
+"""A text of somebody else's that is shown in terminals and on pages."""
 Identity = Annotated[str, Field(min_length=1, max_length=200)]
 ShortText = Annotated[str, Field(max_length=4000)]
 Facts = Annotated[dict[str, Any], Field(max_length=256), AfterValidator(require_bounded_facts)]
@@ -34,7 +38,7 @@ class DeviceRegistration(Given):
     identity: Identity
     name: Name
     kind: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
-    labels: dict[str, str] = Field(default_factory=dict, max_length=64)
+    labels: dict[Line, Line] = Field(default_factory=dict, max_length=64)
     facts: Facts = Field(default_factory=dict)
 
 
@@ -69,11 +73,11 @@ StationState = Literal["ready", "resting", "unopened", "key_changed"]
 class StationGiven(Given):
     """How an agent stands to one of its devices; whatever it says is shown, so it is kept short."""
 
-    name: Annotated[str, Field(min_length=1, max_length=100)]
+    name: Annotated[Line, Field(min_length=1, max_length=100)]
     kind: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
     identity: Identity | None = None
     state: StationState
-    words: Annotated[str, Field(max_length=1000)] = ""
+    words: Annotated[Line, Field(max_length=1000)] = ""
 
 
 class StationsGiven(Given):
@@ -85,10 +89,10 @@ class StationsGiven(Given):
 class ExaminationGiven(Given):
     """What examining a device on its lab host came to."""
 
-    name: Annotated[str, Field(min_length=1, max_length=100)]
+    name: Annotated[Line, Field(min_length=1, max_length=100)]
     identity: Identity | None = None
     passed: bool
-    words: Annotated[str, Field(max_length=1000)] = ""
+    words: Annotated[Line, Field(max_length=1000)] = ""
 
 
 class ExaminationsGiven(Given):
@@ -106,10 +110,18 @@ class ExaminationNoted(Answer):
     is_lifted: bool
 
 
+class HeldLease(Given):
+    """A lease that an agent is measuring under."""
+
+    job_id: Annotated[str, Field(max_length=100)]
+    token: int = Field(ge=1, le=2**31 - 1)
+
+
 class LeaseWish(Given):
-    """Idle devices, and how long the agent is ready to wait."""
+    """Devices that have room for a job, what is under way there, and how long the agent is ready to wait."""
 
     device_ids: list[Annotated[str, Field(max_length=100)]] = Field(min_length=1, max_length=1000)
+    held: list[HeldLease] = Field(default_factory=list, max_length=1000)
     wait_s: float = Field(default=0.0, ge=0.0, le=20.0)
 
 
@@ -230,14 +242,14 @@ class StationOut(Answer):
 class PauseGiven(Given):
     """Why a device is not to be measured for a while."""
 
-    reason: Annotated[str, Field(max_length=200)] = ""
+    reason: Annotated[Line, Field(max_length=200)] = ""
 
 
 class LabelsGiven(Given):
     """Labels to set over those of the agent; null takes one away."""
 
     labels: dict[
-        Annotated[str, Field(min_length=1, max_length=100)], Annotated[str, Field(max_length=200)] | None
+        Annotated[Line, Field(min_length=1, max_length=100)], Annotated[Line, Field(max_length=200)] | None
     ] = Field(max_length=64)
 
 

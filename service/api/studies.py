@@ -42,7 +42,7 @@ STUDY_BODY: dict[str, Any] = {
     }
 }
 SUBMITTED: dict[int | str, dict[str, Any]] = {
-    200: {"description": "the study of this Idempotency-Key"},
+    200: {"description": "the study of this Idempotency-Key, or of this very document"},
     201: {"description": "created"},
 }
 
@@ -54,7 +54,7 @@ async def submit(
     parts: ServiceParts,
     idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
 ) -> StudyOut:
-    """Submit a study file as YAML or JSON; the same Idempotency-Key gives the same study."""
+    """Submit a study file as YAML or JSON; the same Idempotency-Key, or the same document, gives the same study."""
     content = await request.body()
     study, created = await run_in_threadpool(_submit, parts, content, idempotency_key)
     response.status_code = 201 if created else 200

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
+from devices.untrusted_text import visible_log
 from service.commands.agent_tokens import own_service, store_and_run_again, token_file, token_of
 from service.commands.listing import listing
 from service.commands.options import DataFolderOption
@@ -51,7 +53,7 @@ TokenFileOption = Annotated[
     typer.Option(
         "--token-file",
         help="The file that holds the agent token; else LOOPFRONT_AGENT_TOKEN, that of a service of this machine and "
-        "user, or ~/.config/loopfront/token.",
+        "user, or the one that --token kept.",
     ),
 ]
 
@@ -72,19 +74,21 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
         typer.Option(
             "--token",
             help="What `loopfront token agent` printed on the service's machine; it is kept in "
-            "~/.config/loopfront/token, so that once is enough.",
+            "~/.config/loopfront/agent-tokens for this service, so that once is enough.",
         ),
     ] = None,
     token_path: TokenFileOption = None,
     data_folder: DataFolderOption = None,
 ) -> None:
-    """Register this machine every one of agent.toml and every phone that adb shows, and measure until Ctrl-C."""
-    if token is not None:
-        store_and_run_again(token)
-    if context.invoked_subcommand is not None:
+    """Register this machine, every one of agent.toml and every phone that adb shows, and measure until Ctrl-C."""
+    if context.invoked_subcommand is not None and token is None:
         return
     if server is None:
         raise BadInput("is missing", field="--server", hint="give the address that `loopfront up` printed")
+    if token is not None:
+        store_and_run_again(token, server)
+    if context.invoked_subcommand is not None:
+        return
     from devices.agent import main  # noqa: PLC0415 - of no use to other commands
 
     arguments = ["--server", server, "--folder", str(folder or _usual_folder()), "--name", name]
@@ -108,7 +112,10 @@ def add_ssh(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     ] = None,
     device_folder: Annotated[
         str | None,
-        typer.Option("--device-folder", help="Where files go there. (default: ~/.cache/loopfront)"),
+        typer.Option(
+            "--device-folder",
+            help="The whole path of where files go there. (default: ~/.cache/loopfront)",
+        ),
     ] = None,
     folder: FolderOption = None,
     config: ConfigOption = None,
@@ -116,7 +123,13 @@ def add_ssh(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     yes: Annotated[bool, typer.Option("--yes", help="Pin the host key without asking.")] = False,
 ) -> None:
     """Show a host's key, pin it, check that everything needed is there, and add it to agent.toml."""
-    from devices.agent_config import HostEntry, add_entry, read_agent_config, replace_host_key  # noqa: PLC0415
+    from devices.agent_config import (  # noqa: PLC0415
+        HostEntry,
+        add_entry,
+        read_agent_config,
+        replace_host_key,
+        require_addable,
+    )
     from devices.doctor import examine  # noqa: PLC0415
     from devices.errors import DeviceError  # noqa: PLC0415
     from devices.readiness import Thresholds  # noqa: PLC0415
@@ -138,6 +151,9 @@ def add_ssh(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
             raise BadInput(
                 f"{before.name!r} is in {path} already", field="--name", hint="give another, or edit it"
             )
+        if not before:  # before anything is asked of the host, with a digest in the place of its key
+            unseen = SshHost(host, user, key or Path("key"), "ssh-ed25519 SHA256:" + 43 * "A", port)
+            require_addable(path, HostEntry(name or host, unseen, device_folder))
         shown = offered_host_key(host, port)
         if before and before.host.host_key == shown:
             raise BadInput(f"is in {path} already, with the key that it shows", field=address)
@@ -228,12 +244,12 @@ def _tell(
     """Tell the service what was found; that it can't be told is an error only where it was asked for."""
     from devices.doctor import examination_of  # noqa: PLC0415
     from devices.errors import DeviceError  # noqa: PLC0415
-    from devices.identity import machine_identity  # noqa: PLC0415
+    from devices.identity import agent_identity  # noqa: PLC0415
     from devices.service_link import ServiceLink  # noqa: PLC0415
 
     try:
         with ServiceLink(server, token) as link:
-            noted = link.tell_examinations(machine_identity(place), [examination_of(each) for each in found])
+            noted = link.tell_examinations(agent_identity(place), [examination_of(each) for each in found])
     except DeviceError as error:
         if is_asked:
             raise BadInput(
@@ -313,7 +329,8 @@ def _report(found: "list[Diagnosis]") -> bool:
     for each in found:
         state = "can't be measured" if each.trouble else "must wait" if each.obstacles else "ready"
         words = each.trouble or "; ".join(each.obstacles) or each.facts
-        table.add_row(each.name, each.kind, state, f"{words}\n{each.advice}".strip())
+        cells = (each.name, each.kind, state, f"{words}\n{each.advice}".strip())
+        table.add_row(*(Text(visible_log(cell)) for cell in cells))
     Console().print(table)
     return any(each.trouble for each in found)
 

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from devices.agent_token import ENVIRONMENT, AgentToken, store_token
 from devices.errors import DeviceError
@@ -13,33 +14,34 @@ from service.errors import BadInput
 from service.settings import load_settings
 
 
-def usual_token_file() -> Path:
-    """Where a token that was typed is kept."""
-    return Path.home() / ".config" / "loopfront" / "token"
+def usual_token_file(server: str) -> Path:
+    """Where the token for a service is kept that was typed: one is never shown to another service."""
+    return Path.home() / ".config" / "loopfront" / "agent-tokens" / quote(server.rstrip("/"), safe="")
 
 
-def store_and_run_again(token: str) -> None:
+def store_and_run_again(token: str, server: str) -> None:
     """Keep a token that was typed in its file, and run this command again without it: arguments can be read by all."""
+    file = usual_token_file(server)
     try:
-        store_token(token, usual_token_file())
+        store_token(token, file)
     except DeviceError as error:
         raise BadInput(str(error), field="--token") from None
     # What was typed must win over a variable that happens to be set.
     os.environ.pop(ENVIRONMENT, None)
-    os.execv(sys.executable, [sys.executable, *without_token(sys.orig_argv[1:])])
+    os.execv(sys.executable, [sys.executable, *without_token(sys.orig_argv[1:], file)])
 
 
-def without_token(arguments: Sequence[str]) -> list[str]:
+def without_token(arguments: Sequence[str], file: Path) -> list[str]:
     """Replace `--token T` by the option that names the file it was kept in."""
     kept, is_value = [], False
     for argument in arguments:
         if is_value:
             is_value = False
         elif argument == "--token":
-            kept += ["--token-file", str(usual_token_file())]
+            kept += ["--token-file", str(file)]
             is_value = True
         elif argument.startswith("--token="):
-            kept += ["--token-file", str(usual_token_file())]
+            kept += ["--token-file", str(file)]
         else:
             kept.append(argument)
     return kept
@@ -55,7 +57,7 @@ def token_file(given: Path | None, server: str, data_folder: Path | None) -> Pat
     running = own_service(data_folder)
     if running is not None and running.url == server.rstrip("/").replace("//localhost:", "//127.0.0.1:"):
         return agent_token_path(load_settings(data_folder=data_folder).data_folder)
-    kept = usual_token_file()
+    kept = usual_token_file(server)
     return kept if kept.exists() else None
 
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.text import Text
 
+from devices.untrusted_text import visible_line
 from service.api.schemas import MeasurementOut, MeasurementWish
 from service.client import Client
 from service.commands.attempts import print_attempts
@@ -133,8 +135,8 @@ def measure(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
         typer.Option("--profile", help="as-shipped, or lab: on the fastest cores at their highest clock."),
     ] = "as-shipped",
     half_width: Annotated[
-        float, typer.Option("--half-width", help="Aim of the 95 % interval, in percent of the value.")
-    ] = 4.0,
+        float, typer.Option("--half-width", help="Aim of the 95 % interval, as a share: 0.02 is ± 2 %.")
+    ] = 0.04,
     threads: Annotated[int, typer.Option("--threads")] = 1,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure again even if it is known.")] = False,
     url: UrlOption = None,
@@ -154,7 +156,7 @@ def measure(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
             "context_tokens": _contexts(context_tokens),
             "threads": threads,
         },
-        measuring={"profile": profile, "half_width": half_width / 100},
+        measuring={"profile": profile, "half_width": half_width},
         fresh=fresh,
     )
     with Client(service_url(url, data_folder)) as client:
@@ -190,16 +192,16 @@ def _source(
     from service.known_layouts import Scale, from_document, named  # noqa: PLC0415
 
     scale = Scale(*asked)
-    if name.endswith(".json"):
+    if name.endswith(".json") or Path(name).is_file():
         scale.refuse_all("a file has its own size", "parameters", "vocabulary", "embedding_ratio")
         return read_architecture(Path(name))
     study, slash, number = name.partition("/")
     if not slash:
         return named(name, scale)
     scale.refuse_all("a trial has its own size", "parameters", "vocabulary", "embedding_ratio")
-    if not number.isdecimal():
+    if not (number.isdecimal() and len(number) < 10):
         raise BadInput(
-            f"{name!r} can't be used", field="NAME", hint="name a trial by its number, as in pocket/12"
+            f"{name[:80]!r} can't be used", field="NAME", hint="name a trial by its number, as in pocket/12"
         )
     with Client(service_url(url, data_folder)) as client:
         return from_document(client.trial(study, int(number)).architecture, name)
@@ -207,9 +209,9 @@ def _source(
 
 def _contexts(text: str) -> int | list[int]:
     words = text.split(",")
-    if not all(word.isdecimal() for word in words):
+    if not all(word.isdecimal() and len(word) < 10 for word in words):
         raise BadInput(
-            f"{text!r} can't be used", field="--context-tokens", hint="write 512, or 512,4096,32768"
+            f"{text[:80]!r} can't be used", field="--context-tokens", hint="write 512, or 512,4096,32768"
         )
     numbers = [int(word) for word in words]
     return numbers if len(numbers) > 1 else numbers[0]
@@ -250,7 +252,7 @@ def _wait(client: Client, measurement: MeasurementOut, quiet: bool) -> Measureme
         while measurement.state in {"waiting", "running"}:
             if measurement.step != told:
                 told = measurement.step
-                status.update(f"{measurement.layout} on {measurement.device}: {told}")
+                status.update(Text(visible_line(f"{measurement.layout} on {measurement.device}: {told}")))
             time.sleep(POLL_S)
             measurement = client.measurement(measurement.id)
     if measurement.report is None:

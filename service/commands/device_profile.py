@@ -7,10 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.text import Text
 
+from devices.untrusted_text import visible_line
 from service.api.schemas import ProfileOut, ProfileWish
 from service.client import Client
-from service.commands.options import DataFolderOption, JsonOption, UrlOption, service_url
+from service.commands.options import (
+    DataFolderOption,
+    JsonOption,
+    UrlOption,
+    require_writable,
+    service_url,
+    write_file,
+)
 from service.errors import BadInput, ServiceError
 
 if TYPE_CHECKING:
@@ -59,16 +68,18 @@ def profile(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
         threads=threads,
         again=again,
     )
-    _require_folder_of(html)
+    if html is not None:
+        require_writable(html, "--html")
     with Client(service_url(url, data_folder)) as client:
         done = _wait_or_cancel(client, client.begin_profile(name, wish), quiet=json)
         page = client.profile_html(done.id) if html is not None else b""
-    if html is not None:
-        html.write_bytes(page)
     if json:
         typer.echo(done.model_dump_json())
     else:
-        _print(done, html)
+        _print(done)
+    if html is not None:
+        write_file(html, page, "--html")
+        typer.echo(f"written to {html}", err=True)
     if done.state != "done":
         raise ServiceError(
             f"the profile of {done.device} is incomplete: {done.detail}",
@@ -76,13 +87,10 @@ def profile(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
         )
 
 
-def _print(done: ProfileOut, html: Path | None) -> None:
+def _print(done: ProfileOut) -> None:
     from reports.profile_terminal import profile_view  # noqa: PLC0415
 
-    console = Console()
-    console.print(profile_view(_report(done)))
-    if html is not None:
-        console.print(f"\nwritten to {html}", style="dim")
+    Console().print(profile_view(_report(done)))
 
 
 def _report(found: ProfileOut) -> "ProfileReport":
@@ -111,9 +119,8 @@ def _wait(client: Client, found: ProfileOut, quiet: bool) -> ProfileOut:
             report = _report(found)
             status.update(progress_line(report))
             for entry in report.entries[told : report.entries_done]:
-                console.print(
-                    f"  {entry.label}: {_ended(entry.outcome, entry.detail, entry.seconds, entry.reused)}"
-                )
+                ended = _ended(entry.outcome, entry.detail, entry.seconds, entry.reused)
+                console.print(Text(visible_line(f"  {entry.label}: {ended}")))
             told = report.entries_done
             if found.state not in OPEN:
                 return found
@@ -130,16 +137,6 @@ def _ended(outcome: str, detail: str, seconds: float | None, reused: bool) -> st
     return f"{missing(outcome)}: {detail}" if detail else missing(outcome)
 
 
-def _require_folder_of(html: Path | None) -> None:
-    """Refuse a file that can't be written before twenty minutes are spent on it."""
-    if html is not None and not html.resolve().parent.is_dir():
-        raise BadInput(
-            f"{html} can't be written: there is no folder {html.resolve().parent}",
-            field="--html",
-            hint="name a file in a folder that exists",
-        )
-
-
 def _names(text: str) -> list[str]:
     names = text.replace(" ", "").split(",")
     return [] if names == ["none"] else [name for name in names if name]
@@ -147,8 +144,10 @@ def _names(text: str) -> list[str]:
 
 def _numbers(text: str) -> list[int]:
     words = text.replace(" ", "").split(",")
-    if not all(word.isdecimal() for word in words):
-        raise BadInput(f"{text!r} can't be used", field="--contexts", hint="write 512, or 512,4096,32768")
+    if not all(word.isdecimal() and len(word) < 10 for word in words):
+        raise BadInput(
+            f"{text[:80]!r} can't be used", field="--contexts", hint="write 512, or 512,4096,32768"
+        )
     return [int(word) for word in words]
 
 

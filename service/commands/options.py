@@ -1,5 +1,6 @@
 """Options that several commands share, and finding the service that they mean."""
 
+import os
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +8,7 @@ from typing import Annotated
 import typer
 
 from service.data_folder import find_running
-from service.errors import ServiceUnreachable
+from service.errors import BadInput, ServiceUnreachable
 from service.settings import load_settings
 
 DataFolderOption = Annotated[
@@ -19,6 +20,34 @@ UrlOption = Annotated[
     str | None, typer.Option("--url", help="The service. (default: the one running on the data folder)")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def require_writable(path: Path, option: str) -> None:
+    """Refuse a file that can't be written before minutes are spent on it."""
+    folder = path.resolve().parent
+    trouble = ""
+    if path.is_dir():
+        trouble = "it is a folder"
+    elif not folder.is_dir():
+        trouble = f"there is no folder {folder}"
+    elif not os.access(path if path.exists() else folder, os.W_OK):
+        trouble = "you may not write there"
+    if trouble:
+        raise BadInput(
+            f"{path} can't be written: {trouble}", field=option, hint="name a file in a folder that exists"
+        )
+
+
+def write_file(path: Path, content: bytes, option: str) -> None:
+    """Write a file; one line with its name where that can't be done."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise BadInput(
+            f"{path} can't be written: {error.strerror or error}",
+            field=option,
+            hint="name a file in a folder that exists",
+        ) from None
 
 
 def service_url(url: str | None, data_folder: Path | None = None) -> str:

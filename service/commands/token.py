@@ -8,7 +8,7 @@ import typer
 from service.agent_token import read_agent_token
 from service.commands.options import DataFolderOption, JsonOption
 from service.data_folder import find_running
-from service.settings import load_settings
+from service.settings import DEFAULT_PORT, load_settings
 from service.version import VERSION
 
 app = typer.Typer(no_args_is_help=True, help="Secrets that let other machines take part.")
@@ -29,7 +29,11 @@ def agent(data_folder: DataFolderOption = None, json: JsonOption = False) -> Non
     token, running = read_agent_token(folder), find_running(folder)
     url = running.url if running is not None else ""
     is_reachable = running is not None and running.host not in _EVERYWHERE | _LOOPBACK
-    server = url if is_reachable else "http://ADDRESS-OF-THIS-MACHINE:8765"
+    server = (
+        url
+        if is_reachable
+        else f"http://ADDRESS-OF-THIS-MACHINE:{running.port if running is not None else DEFAULT_PORT}"
+    )
     command = f"loopfront agent --server {shlex.quote(server)} --token {token}"
     if json:
         typer.echo(json_text.dumps({"token": token, "server": url, "command": command}))

@@ -14,6 +14,9 @@ from service.store.database import database_now
 from service.store.identifiers import new_id
 from service.store.rows import AgentRow, DeviceRow
 
+LOCAL = "local"
+"""What the service's own machine is called wherever a device is named, whatever its own name."""
+
 
 @dataclass(frozen=True)
 class DeviceRegistration:
@@ -85,9 +88,11 @@ class Devices:
         return row
 
     def by_name(self, name: str) -> DeviceRow | None:
-        """Find a device by its name or id."""
+        """Find a device by its name or id; `local` is the service's own machine."""
         where = (DeviceRow.name == name) | (DeviceRow.id == name)
-        return self.session.scalar(select(DeviceRow).where(where))
+        return self.session.scalar(select(DeviceRow).where(where)) or (
+            self.local() if name == LOCAL else None
+        )
 
     def local(self) -> DeviceRow | None:
         """Find the device that is the service's own machine: the local one heard of last."""
@@ -184,7 +189,7 @@ class Devices:
 
     def _free_name(self, wanted: str) -> str:
         name, number = wanted, 2
-        while self.by_name(name) is not None:
+        while name == LOCAL or self.by_name(name) is not None:
             name, number = f"{wanted}-{number}", number + 1
         return name
 

@@ -16,7 +16,15 @@ from service.store.database import database_now
 from service.store.identifiers import new_id
 from service.store.job_waiters import IS_ABANDONED
 from service.store.measurements import Measurements
-from service.store.rows import AttemptRow, DeviceRow, EvidenceRow, JobRow, MeasurementRow
+from service.store.rows import (
+    AgentRow,
+    AttemptRow,
+    DeviceRow,
+    EvidenceRow,
+    JobRow,
+    MeasurementRow,
+    StationRow,
+)
 
 WAITING, LEASED, DONE, CANCELLED = "waiting", "leased", "done", "cancelled"
 PAUSED = "paused"
@@ -115,6 +123,7 @@ class Jobs:
         """Grant the next job of one of these devices under a new token, or nothing where as many as allowed run."""
         now = database_now(self.session)
         for device_id in device_ids:
+            self._take_over(agent_id, device_id, now)
             job = self._next_job(agent_id, device_id, now, lease_seconds)
             if job is not None:
                 self._grant(job, agent_id, now, lease_seconds)
@@ -127,6 +136,12 @@ class Jobs:
         self._require_lease(job, token)
         job.lease_expires_at = leases.expiry(database_now(self.session), lease_seconds)
         return job.lease_expires_at
+
+    def keep_alive(self, job_id: str, token: int, lease_seconds: float) -> None:
+        """Extend a lease that is worked under, also one that had expired; one that is over stays so."""
+        job = self.session.get(JobRow, job_id)
+        if job is not None and leases.holds_lease(token, job.token, job.state == LEASED):
+            job.lease_expires_at = leases.expiry(database_now(self.session), lease_seconds)
 
     def lease_without_extension(self, job_id: str, token: int, lease_seconds: float) -> datetime | None:
         """Say when a lease ends that lives long enough without being written; refuses as `heartbeat` does."""
@@ -231,6 +246,21 @@ class Jobs:
         self.cancel_abandoned()
         return self._first_waiting(device_id, now)
 
+    def _take_over(self, agent_id: str, device_id: str, now: datetime) -> None:
+        """Give a device whose agent is gone to another one that has it open."""
+        device = self.session.get(DeviceRow, device_id)
+        if device is None or device.agent_id == agent_id:
+            return
+        owner = self.session.get_one(AgentRow, device.agent_id)
+        has_it_open = select(StationRow.name).where(
+            StationRow.agent_id == agent_id,
+            StationRow.identity == device.identity,
+            StationRow.state == "ready",
+        )
+        if leases.is_gone(owner.last_seen_at, now) and self.session.scalar(has_it_open.limit(1)) is not None:
+            device.agent_id = agent_id
+            self.session.flush()
+
     def _first_waiting(self, device_id: str, now: datetime) -> JobRow | None:
         is_due = or_(JobRow.not_before <= now, JobRow.not_before > leases.latest_start(now))
         query = (
@@ -274,7 +304,9 @@ class Jobs:
         kind = str(outcome["kind"])
         reason, log = str(outcome.get("reason", "")), str(outcome.get("log", ""))
         self._end_attempt(job.id, token, "result", kind, reason, log)
-        is_quarantined = Devices(self.session).count_outcome(job.device_id, kind, reason, job.id)
+        is_quarantined = outcome.get("of_device", True) and Devices(self.session).count_outcome(
+            job.device_id, kind, reason, job.id
+        )
         step = leases.next_step(kind, self._count_attempts(job.id, "result"), is_quarantined)
         if isinstance(step, leases.RetryAfter):
             job.detail = reason

@@ -54,16 +54,19 @@ class Studies:
         return self.session.scalars(query).all()
 
     def submit(self, draft: StudyDraft) -> tuple[StudyRow, bool]:
-        """Create a study, or find the one of this idempotency key; say whether it was created."""
+        """Create a study, or find that of this idempotency key or of this very document; say whether it was created."""
         known = self._with_key(draft.idempotency_key)
         if known is not None:
             _require_same_document(known, draft)
             return known, False
-        if self.session.scalar(select(StudyRow).where(StudyRow.name == draft.name)) is not None:
+        same_name = self.session.scalar(select(StudyRow).where(StudyRow.name == draft.name))
+        if same_name is not None and same_name.document_digest == draft.document_digest:
+            return same_name, False
+        if same_name is not None:
             raise Conflict(
-                f"there is a study named {draft.name!r} already",
+                f"there is a study named {draft.name!r} already, of another file",
                 field="study",
-                hint="choose another name, or send the Idempotency-Key of the first submission",
+                hint="choose another name",
                 code="name-taken",
             )
         return self._create(draft), True

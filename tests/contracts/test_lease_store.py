@@ -18,6 +18,7 @@ from service.store.jobs import JobDraft, Jobs
 from service.store.measurements import Measurements
 from service.store.requests import MeasurementRequests
 from service.store.rows import JobRow
+from service.store.stations import StationGiven, Stations
 from service.store.studies import ACTIVE, Studies, StudyDraft
 from service.store.trials import Candidates, TrialDraft, Trials
 
@@ -449,3 +450,45 @@ def test_threads_that_race_for_jobs_never_share_one(database: Database) -> None:
         thread.join()
     assert len(granted) == len(set(granted)) == 20
     assert first not in devices
+
+
+def test_a_lease_that_expired_lives_on_if_its_agent_names_it_when_it_asks_for_more(
+    database: Database,
+) -> None:
+    agent, device = an_agent_with_device(database)
+    jobs = [a_job(database, device, str(number)) for number in range(2)]
+    assert leased(database, agent, device, seconds=0.01) == 1
+    time.sleep(0.05)
+    with database.write() as session:
+        Jobs(session).keep_alive(jobs[0], 1, 30)
+        Jobs(session).keep_alive(jobs[0], 7, 30)  # of a token that was never granted
+        granted = Jobs(session).lease(agent, [device], 30)
+        assert granted is not None
+        assert granted.id == jobs[1]
+    report(database, jobs[0], 1, SIMULATED)
+
+
+def test_a_device_whose_agent_is_gone_is_taken_over_by_one_that_has_it_open(database: Database) -> None:
+    agent, device = an_agent_with_device(database)
+    a_job(database, device)
+    with database.write() as session:
+        second = Agents(session).register("agent-2", "other").id
+        ready = StationGiven("laptop", "ssh", "device-1", "ready", "")
+        Stations(session).replace(second, [ready])
+    assert leased(database, second, device) is None, "its own agent is there"
+    with database.write() as session:
+        Agents(session).get(agent).last_seen_at -= timedelta(minutes=5)
+        stranger = Agents(session).register("agent-3", "third").id
+    assert leased(database, stranger, device) is None, "it has not opened the device"
+    assert leased(database, second, device) == 1
+
+
+def test_a_fault_that_is_not_the_devices_does_not_count_against_it(database: Database) -> None:
+    agent, device = an_agent_with_device(database)
+    for number in range(4):
+        job = a_job(database, device, str(number))
+        leased(database, agent, device)
+        report(database, job, 1, {**FAILED, "of_device": False})
+    with database.read() as session:
+        row = Devices(session).get(device)
+        assert (row.fault_run, row.quarantined_at) == (0, None)

@@ -139,3 +139,26 @@ def test_one_look_tells_all_but_the_load() -> None:
     assert now.busy_cores is None
     assert now.cores is not None
     assert now.available_bytes is not None
+
+
+def test_the_battery_of_a_mouse_is_not_the_machines() -> None:
+    mouse = {"type": "Battery", "capacity": "20", "status": "Discharging", "scope": "Device"}
+    files = {f"/sys/class/power_supply/hidpp_battery_0/{name}": text for name, text in mouse.items()}
+    now = conditions_from({}, files)
+    assert (now.battery_percent, now.is_discharging) == (None, None)
+    own = {"type": "Battery", "capacity": "80", "status": "Charging"}
+    files |= {f"/sys/class/power_supply/BAT0/{name}": text for name, text in own.items()}
+    now = conditions_from({}, files)
+    assert (now.battery_percent, now.is_discharging) == (80, False)
+
+
+def test_what_a_core_that_is_switched_off_tells_is_left_out() -> None:
+    path = "/sys/devices/system/cpu/cpu{}/cpufreq/scaling_cur_freq"
+    files = {
+        path.format(0): "1800000",
+        path.format(1): "",
+        "/proc/loadavg": "garbage",
+        "/proc/stat": "cpu  a b c d e",
+    }
+    now = conditions_from(files, files)
+    assert (now.clocks_mhz, now.load_average, now.busy_cores) == ((1800,), None, None)

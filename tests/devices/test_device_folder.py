@@ -1,5 +1,6 @@
 """Loopfront's folder on a device: where things lie, and that it does not grow without end."""
 
+import hashlib
 from pathlib import Path
 
 from devices.device_folder import MAXIMUM_POOLS, DeviceFolder
@@ -47,10 +48,31 @@ def test_pools_of_an_earlier_agent_go_first_but_never_one_in_use(tmp_path: Path)
     assert len(present(tmp_path)) == MAXIMUM_POOLS
 
 
-def test_a_file_is_held_only_under_its_final_name(tmp_path: Path) -> None:
+def test_a_graph_is_held_only_under_its_final_name_and_whole(tmp_path: Path) -> None:
     folder = DeviceFolder(LocalConnection(), str(tmp_path))
-    path = folder.pool_path(a_pool(1))
-    LocalConnection().push(b"x", f"{path}.12.part")
+    content = b"a graph"
+    path = str(tmp_path / "pools" / "p" / f"{hashlib.sha256(content).hexdigest()}.onnx")
+    LocalConnection().push(content, f"{path}.12.part")
     assert not folder.holds(path)
-    LocalConnection().push(b"x", path)
+    LocalConnection().push(b"", path)  # as a device that lost its power may leave it
+    assert not folder.holds(path)
+    LocalConnection().push(content, path)
     assert folder.holds(path)
+    Path(path).write_bytes(b"damaged")
+    assert folder.holds(path), "it is looked at once for each opening"
+    folder.doubt(path)
+    assert not folder.holds(path)
+
+
+def test_the_pools_of_measurements_under_way_stay(tmp_path: Path) -> None:
+    folder = DeviceFolder(LocalConnection(), str(tmp_path))
+    under_way = a_pool(0)
+    use(folder, under_way)
+    folder.enter(folder.pool_path(under_way))
+    for seed in range(1, MAXIMUM_POOLS + 3):
+        use(folder, a_pool(seed))
+    assert under_way.digest in present(tmp_path)
+    folder.leave(folder.pool_path(under_way))
+    for seed in range(100, 100 + MAXIMUM_POOLS):
+        use(folder, a_pool(seed))
+    assert under_way.digest not in present(tmp_path)

@@ -125,7 +125,7 @@ def test_two_ways_to_one_machine_take_turns(server: Sshd, tmp_path: Path) -> Non
         ({"host_key": "SHA256:abc"}, r"ssh\[0\]\.host_key = 'SHA256:abc': write its kind and fingerprint"),
         ({"colour": "red"}, r"ssh\[0\]\.colour: unknown key; known are .*name, host"),
         ({"folder": "~/loopfront"}, r"ssh\[0\]\.folder = '~/loopfront': write the whole path"),
-        ({"name": ""}, r"ssh\[0\]\.name = '': give every host a name of its own"),
+        ({"name": ""}, r"ssh\[0\]\.name = '': use letters without accents"),
     ],
 )
 def test_a_mistake_in_agent_toml_is_named(
@@ -160,7 +160,7 @@ def test_phones_may_be_named_in_agent_toml(tmp_path: Path) -> None:
     [
         ('serial = ""', r"phone\[0\]\.serial = '': give every phone one table"),
         ('serial = "A"\n[[phone]]\nserial = "A"', r"phone\[0\]\.serial = 'A': give every phone one table"),
-        ('serial = "A"\nname = ""', r"phone\[0\]\.name = '': give every device a name of its own"),
+        ('serial = "A"\nname = ""', r"phone\[0\].name = '': use letters without accents"),
         ('serial = "A"\nfolder = "sdcard"', r"phone\[0\]\.folder = 'sdcard': write the whole path"),
         ('name = "A"', r"phone\[0\].*serial"),
         ('serial = "A"\ncolour = "red"', r"phone\[0\]\.colour: unknown key; known are labels, allowed_hours"),

@@ -1,9 +1,11 @@
-"""Which cores the lab profile takes."""
+"""Which cores the lab profile takes, and that it leaves nothing behind."""
 
+from pathlib import Path
 from typing import Any
 
 from devices.device_facts import DeviceFacts
-from devices.lab_profile import fastest_cpus
+from devices.lab_profile import fastest_cpus, put_governors_back
+from devices.local import LocalConnection
 
 
 def facts(**values: Any) -> DeviceFacts:
@@ -24,3 +26,11 @@ def test_of_equal_cores_the_last_are_taken() -> None:
 
 def test_a_device_that_does_not_tell_its_cores_is_not_pinned() -> None:
     assert fastest_cpus(facts(cores=None), 1) == ()
+
+
+def test_what_a_broken_line_left_is_put_back_once(tmp_path: Path) -> None:
+    kept = tmp_path / "governors"
+    put_governors_back(LocalConnection(), str(kept))  # nothing to do
+    kept.write_text("999 schedutil\n")  # of a core that this machine hasn't: only the note itself can be seen
+    put_governors_back(LocalConnection(), str(kept))
+    assert not kept.exists()

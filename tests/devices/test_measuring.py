@@ -452,3 +452,28 @@ def test_a_device_that_cannot_be_written_to_is_lost(runner: BuiltRunner, tmp_pat
 def test_a_runner_that_cannot_be_started_is_a_lost_device(tmp_path: Path) -> None:
     missing = BuiltRunner(tmp_path / "missing", "", "")
     assert isinstance(measure(a_plan(), a_bench(missing, tmp_path), graph_of()), DeviceLost)
+
+
+def test_a_stop_while_the_device_is_not_ready_is_no_result(runner: BuiltRunner, tmp_path: Path) -> None:
+    busy = Thresholds(idle_cores=1e6, patience_s=60.0, pause_s=0.1)
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    with pytest.raises(MeasurementStopped):
+        measure(a_plan(), a_bench(runner, tmp_path, thresholds=busy), graph_of(), stop)
+
+
+def test_a_graph_that_was_damaged_after_the_candidate_ran_is_the_devices_fault(
+    runner: BuiltRunner, tmp_path: Path
+) -> None:
+    bench = a_bench(runner, tmp_path)
+    stop = threading.Event()
+    steps = measure_in_steps(a_plan(), bench, graph_of(), stop, 0)
+    next(steps)  # memory was read, the first timed process is next
+    sentinel = Path(bench.folder.place(SENTINEL.files).graph_path)
+    sentinel.write_bytes(b"")
+    with pytest.raises(StopIteration) as end:
+        while True:
+            next(steps)
+    assert isinstance(end.value.value, RunnerFault)
+    assert "lost or damaged" in end.value.value.reason
+    assert isinstance(measure(a_plan(), bench, graph_of()), Measured), "it was pushed anew"

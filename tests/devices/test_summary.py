@@ -90,7 +90,7 @@ def test_one_hiccup_in_one_block_is_ignored() -> None:
 def test_more_blocks_in_one_process_do_not_make_it_surer_than_processes_differ() -> None:
     few = PhaseSamples((a_process(*[1.0] * 64), a_process(*[1.1] * 64)))
     many = PhaseSamples((a_process(*[1.0] * 256), a_process(*[1.1] * 256)))
-    assert summarise(many).ratio_half_width == pytest.approx(summarise(few).ratio_half_width)
+    assert summarise(many).ratio_half_width == pytest.approx(summarise(few).ratio_half_width, rel=0.1)
 
 
 def test_processes_that_disagree_widen_the_interval_and_more_processes_narrow_it() -> None:
@@ -128,7 +128,10 @@ def test_the_interval_holds_the_truth_at_least_93_times_in_100(count: int, sprea
     assert fmean(holds() for _ in range(1500)) >= 0.93
 
 
-@pytest.mark.parametrize(("degrees", "expected"), [(5, 2.571), (7, 2.365), (10, 2.228), (30, 2.042)])
+@pytest.mark.parametrize(
+    ("degrees", "expected"),
+    [(1, 12.706), (2, 4.303), (4, 2.776), (5, 2.571), (7, 2.365), (10, 2.228), (30, 2.042)],
+)
 def test_student_t_matches_the_printed_tables(degrees: int, expected: float) -> None:
     assert student_t(0.975, degrees) == pytest.approx(expected, rel=3e-3)
 

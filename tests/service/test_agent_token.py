@@ -131,7 +131,7 @@ def test_a_token_that_was_typed_is_kept_in_a_file_and_stands_in_no_command_line_
         finally:
             agent.terminate()
             assert agent.wait(20) == 0
-    kept = home / ".config" / "loopfront" / "token"
+    (kept,) = (home / ".config" / "loopfront" / "agent-tokens").iterdir()
     assert kept.read_text().strip() == token
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     for written_log in (log, tmp_path / "up.log"):

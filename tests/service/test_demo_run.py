@@ -25,3 +25,6 @@ def test_the_demo_says_what_to_do_when_another_study_has_its_name(tmp_path: Path
             join_or_submit(client, a_small_study(trials=4), fresh=False)
         assert "--fresh" in taken.value.hint
         assert join_or_submit(client, a_small_study(trials=4), fresh=True).name == "small-2"
+        assert join_or_submit(client, a_small_study("new"), fresh=True).name == "new-2", (
+            "new is left to its file"
+        )

@@ -233,7 +233,7 @@ def test_submitting_twice_with_one_key_is_one_study(tmp_path: Path) -> None:
             client.submit_study(a_small_study("other"), "key")
         assert (reused.value.status, reused.value.code) == (409, "key-reused")
         with pytest.raises(ServiceError) as taken:
-            client.submit_study(a_small_study())
+            client.submit_study(a_small_study(trials=9))
         assert taken.value.code == "name-taken"
         assert len(client.studies()) == 1
 

@@ -37,6 +37,14 @@ def test_the_pocket_study_is_valid_and_says_what_the_file_says() -> None:
     assert str(study.constraints[0]) == "peak_rss_mb@laptop <= 160"
 
 
+@pytest.mark.parametrize(
+    "line", ["trials: !!bool maybe", 'seed: !!int ""', "x: !!timestamp x", "x: !!python/none x", "seed: !x 1"]
+)
+def test_tags_are_refused_by_their_line(line: str) -> None:
+    with pytest.raises(StudyFileError, match="line 2: the tag"):
+        read_study(f"study: x\n{line}\n")
+
+
 def test_the_packaged_pocket_study_is_the_one_in_examples() -> None:
     packaged = Path(__file__).parents[2] / "service" / "examples" / "pocket.yaml"
     assert packaged.read_bytes() == POCKET.read_bytes()
@@ -154,7 +162,7 @@ def test_a_missing_part_is_named() -> None:
         ("a: [1, 2", "line"),
         ("- 1\n- 2\n", "a list"),
         ("", "nothing"),
-        ("a: !!python/object/apply:os.system [ls]", "constructor"),
+        ("a: !!python/object/apply:os.system [ls]", "tag"),
         ("x" * 300_000, "bytes"),
         ("? [1, 2]\n: 3\n", "plain word"),
         ("a: \x00", "can't be read"),

@@ -133,7 +133,8 @@ ESTIMATORS: dict[str, Use] = {
     for name, within in WITHIN.items()
     for kind, between in BETWEEN.items()
 }
-BLOCK_STEPS = (1, 2, 4, 8, 12, 24, 72)
+BLOCK_STEPS = (1, 2, 4, 8, 12, 24, 48)
+"""Decode steps of a block; a process takes 48."""
 PROCESSES = (1, 2, 4, 6)
 BLOCKS = (3, 6, 9, 12)
 
@@ -154,8 +155,8 @@ def tables(rounds: Rounds) -> Iterator[list[str]]:
     yield _table("processes and blocks, by median of block ratios", amounts, rounds, (decode,))
     few = {
         f"{processes} processes, {pairs} pairs of each": Use(median_of_block_ratios, 0, processes, pairs)
-        for processes in (1, 2)
-        for pairs in (1, 3, 5)
+        for processes in (1, 2, 3, 4)
+        for pairs in (1, 2, 4)
     }
     yield _table("processes and pairs of prefills", few, rounds, (prefill,))
 

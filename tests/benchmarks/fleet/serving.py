@@ -23,7 +23,7 @@ def serve_stations(
     with make_link() as link:
         membership, board = Membership(link, server, name, name), StationBoard()
         turns = Turns("none of these", None)
-        shared = Shared(make_link, membership, Delivery(folder / "spool"), turns, board, stop)
+        shared = Shared(make_link, membership, Delivery(folder / "spool", server), turns, board, stop)
         work: list[Callable[[], None]] = [Worker(station, shared).work for station in stations]
         work.append(lambda: board.pass_on(make_link, membership, stop))
         threads = [threading.Thread(target=each) for each in work]

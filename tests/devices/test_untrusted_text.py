@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.untrusted_text import LONGEST_LINE, LONGEST_LOG, visible_line, visible_log, visible_values
+from devices.untrusted_text import LONGEST_LINE, LONGEST_LOG, visible_line, visible_log, visible_values
 
 
 def test_a_line_is_one_line_and_says_what_was_hidden() -> None:
