@@ -181,9 +181,14 @@ class Worker:
             return False
         held = [each.lease for each in self._under_way if not each.is_given_up]
         lease = link.lease(agent_id, [device_id], 0.0 if self._under_way else _LEASE_WAIT_S, held)
-        if lease is not None:
-            self._begin(lease, opened, link)
-        return lease is not None
+        if lease is None:
+            return False
+        if not opened.is_there():  # it went while a job was waited for
+            link.release(lease.job_id, lease.token, "the device went away")
+            self._close()
+            return False
+        self._begin(lease, opened, link)
+        return True
 
     def _require_alive(self, opened: OpenStation) -> None:
         """Notice that an idle device went away before a job is taken for it; raises ConnectionFault."""

@@ -9,6 +9,9 @@ from typing import Any
 
 from devices.service_link import PROTOCOL_VERSION
 
+WENT_AWAY = "the device went away"
+"""Jobs that are given back for it go back on the list; for other reasons a test looks at what was given back."""
+
 
 class TinyService(AbstractContextManager["TinyService"]):
     """One queue of jobs. It can go away and come back at the same address, its memory kept."""
@@ -21,6 +24,7 @@ class TinyService(AbstractContextManager["TinyService"]):
         self.registrations: list[dict[str, Any]] = []
         self.results: dict[str, dict[str, Any]] = {}
         self.releases: list[dict[str, Any]] = []
+        self.leased: dict[str, tuple[str, Mapping[str, Any], str]] = {}
         self.heartbeats = 0
         self.stations: list[dict[str, Any]] = []
         self.paused: set[str] = set()
@@ -101,6 +105,8 @@ class TinyService(AbstractContextManager["TinyService"]):
             self.results[job_id] = body
         if action == "release":
             self.releases.append({"job_id": job_id, **body})
+            if body["reason"] == WENT_AWAY:
+                self.waiting.append(self.leased[job_id])
         return 200, {"expires_in_s": 3.0}
 
     def _jobs_for(self, body: dict[str, Any]) -> list[tuple[str, Mapping[str, Any], str]]:
@@ -115,6 +121,7 @@ class TinyService(AbstractContextManager["TinyService"]):
         if not jobs:
             return 204, None
         self.waiting.remove(jobs[0])
+        self.leased[jobs[0][0]] = jobs[0]
         job_id, plan, _ = jobs[0]
         token = len(self.leases_granted) + 1
         self.leases_granted.append((job_id, token))
