@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 
 from devices.bench import Bench
@@ -18,8 +18,6 @@ from tests.benchmarks.fleet.text_table import lines, percent
 
 AIM = "aim: paired within 5 %, or the run is refused"
 FARTHEST = 0.05
-PATIENCE_S = 15.0
-"""A load that stays need not be waited for as long as users' devices are."""
 
 
 @dataclass(frozen=True)
@@ -45,23 +43,18 @@ def measure_disturbed(
 ) -> dict[str, Disturbed]:
     """Measure each candidate quietly, where part `repeat` has not, then under each load, without retries."""
     chosen = candidates.all[:count]
-    impatient = replace(bench, thresholds=replace(bench.thresholds, patience_s=PATIENCE_S))
-    quiet = [
-        taker.take(f"repeat/round-1/{each.name}", each.calibrated(reference), bench).measured
-        for each in chosen
-    ]
-    return {
-        name: Disturbed(quiet, [_take(name, each, taker, impatient, reference) for each in chosen])
-        for name in LOADS
-    }
+    wanted = {f"repeat/round-1/{each.name}": each.calibrated(reference) for each in chosen}
+    quiet = [each.measured for each in taker.take_in_turns(wanted, bench).values()]
+    return {name: Disturbed(quiet, _taken(name, chosen, taker, bench, reference)) for name in LOADS}
 
 
-def _take(name: str, candidate: Candidate, taker: Taker, bench: Bench, reference: SentinelReference) -> Taken:
-    key, plan = f"disturbed/{name.replace(' ', '-')}/{candidate.name}", candidate.calibrated(reference)
-    if taker.samples.get(key) is not None:
-        return taker.take(key, plan, bench)
+def _taken(
+    name: str, chosen: Sequence[Candidate], taker: Taker, bench: Bench, reference: SentinelReference
+) -> list[Taken]:
+    folder = f"disturbed/{name.replace(' ', '-')}"
+    wanted = {f"{folder}/{each.name}": each.calibrated(reference) for each in chosen}
     with disturbed(LOADS[name]):
-        return taker.take(key, plan, bench, has_retries=False)
+        return list(taker.take_in_turns(wanted, bench, has_retries=False).values())
 
 
 def table(found: dict[str, Disturbed]) -> list[str]:

@@ -56,7 +56,9 @@ class Taker:
         outcome = outcome_from_dict(kept["outcome"])
         return Taken(outcome, kept["started_at_s"], kept["seconds"], tuple(kept["refusals"]))
 
-    def take_in_turns(self, wanted: Mapping[str, MeasurementPlan], bench: Bench) -> dict[str, Taken]:
+    def take_in_turns(
+        self, wanted: Mapping[str, MeasurementPlan], bench: Bench, has_retries: bool = True
+    ) -> dict[str, Taken]:
         """Measure as an agent does, a few at a time with their processes in turns; what failed is taken again."""
         left = deque(key for key in wanted if self.samples.get(key) is None)
         under_way: deque[_InTurns] = deque()
@@ -73,7 +75,7 @@ class Taker:
                 outcome = one.step()
             if outcome is None:
                 under_way.append(one)
-            elif isinstance(outcome, Measured):
+            elif isinstance(outcome, Measured) or not has_retries:
                 self.samples.put(one.key, _kept(outcome, one.started_at_s, one.seconds, one.refusals))
             else:
                 self.samples.put(one.key, self._measured(wanted[one.key], bench, True, (outcome.kind,)))
