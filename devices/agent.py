@@ -69,6 +69,11 @@ class AgentSettings:
     rules: OwnerRules = field(default_factory=OwnerRules)
     token: AgentToken | None = None
 
+    @property
+    def own_name(self) -> str:
+        """What this machine is called: as given, or after its host name."""
+        return self.name or plain_name(platform.node(), "this-machine")
+
 
 def run_agent(settings: AgentSettings, stop: threading.Event | None = None) -> None:
     """Work until `stop` is set, with a thread for each device; a service or a device that is away is waited for.
@@ -89,7 +94,7 @@ def run_agent(settings: AgentSettings, stop: threading.Event | None = None) -> N
         _claim(lock.fileno(), folder)
         open_quiet_lock(settings.quiet_lock).close()
         _refuse_same_names(settings)
-        name = settings.name or plain_name(platform.node(), "this-machine")
+        name = settings.own_name
         own = local_station(name, folder, settings.thresholds, settings.labels, settings.rules)
         opened = own.open()
         if settings.exit_with_parent:
@@ -122,7 +127,7 @@ def run_agent(settings: AgentSettings, stop: threading.Event | None = None) -> N
 
 def _refuse_same_names(settings: AgentSettings) -> None:
     """Two devices of one name would be told to the service as one."""
-    own = settings.name or plain_name(platform.node(), "this-machine")
+    own = settings.own_name
     others = [each.name for each in settings.hosts] + [
         each.name for each in settings.phone_entries if each.name
     ]
@@ -180,10 +185,7 @@ def _phone_watch(
         for name in {each.name for each in before} - {each.name for each in now}:
             board.forget(name)
 
-    taken = {
-        settings.name or plain_name(platform.node(), "this-machine"),
-        *(each.name for each in settings.hosts),
-    }
+    taken = {settings.own_name, *(each.name for each in settings.hosts)}
     phones = Phones(server, settings.phone_entries, tell, frozenset(taken))
     return lambda: phones.watch(serve_phone, shared.stop)
 

@@ -32,6 +32,9 @@ PROTOCOL_VERSION = "4"
 LEASES_PER_DEVICE = 4
 """So many jobs of a device are under way at a time, their processes in turns: together they outlast a disturbance."""
 
+VERSION_FORM = re.compile(r"[0-9A-Za-z.+!-]{1,40}")
+"""What may stand as a version in a command that somebody is to type."""
+
 # The service holds a lease request open for up to 20 s.
 LONGEST_WAIT_S = 20.0
 _TIMEOUT = httpx2.Timeout(connect=5.0, read=LONGEST_WAIT_S + 15.0, write=30.0, pool=30.0)
@@ -126,7 +129,7 @@ class ServiceLink:
         headers = {"Loopfront-Protocol": PROTOCOL_VERSION, "Loopfront-Version": own_version()}
         # trust_env=False: a proxy set for browsers must not come between an agent and its own machine.
         self._client = httpx2.Client(
-            base_url=f"{_checked(server)}/api/v1/",
+            base_url=f"{checked_address(server)}/api/v1/",
             headers=headers,
             auth=token,
             timeout=_TIMEOUT,
@@ -272,7 +275,7 @@ def _require_protocol(response: httpx2.Response) -> None:
     if spoken == PROTOCOL_VERSION:
         return
     told, own = response.headers.get("Loopfront-Version", ""), own_version()
-    version = told if _VERSION.fullmatch(told) else ""  # it stands in a command that is to be typed
+    version = told if VERSION_FORM.fullmatch(told) else ""  # it stands in a command that is to be typed
     said = f"the service speaks agent protocol {spoken}, this agent {PROTOCOL_VERSION}"
     if not spoken:
         said = (
@@ -288,7 +291,7 @@ def _require_protocol(response: httpx2.Response) -> None:
     )
 
 
-def _checked(server: str) -> str:
+def checked_address(server: str) -> str:
     """Give a service's address without the last slash; raises DeviceError where it can't be one."""
     try:
         parsed = httpx2.URL(server)
@@ -309,7 +312,6 @@ def _understood(what: str) -> Iterator[None]:
         ) from error
 
 
-_VERSION = re.compile(r"[0-9A-Za-z.+!-]{1,40}")
 _RECEIPT_CODES = frozenset(receipt.value for receipt in Receipt)
 
 

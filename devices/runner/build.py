@@ -108,9 +108,8 @@ def _compile(compiler: Sequence[str], path: Path) -> str | None:
                 [*compiler, *FLAGS, str(SOURCE), "-o", str(output), *LIBRARIES], scratch
             )
             if complaint is None:
-                with output.open(
-                    "rb"
-                ) as built:  # a name without its content would be taken for the runner for ever
+                # A name without its content would be taken for the runner for ever.
+                with output.open("rb") as built:
                     os.fsync(built.fileno())
                 output.replace(path)
             return complaint

@@ -1,17 +1,15 @@
 """What endpoints ask FastAPI for."""
 
-import re
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
-from devices.service_link import PROTOCOL_VERSION
+from devices.service_link import PROTOCOL_VERSION, VERSION_FORM
 from service.errors import NotAuthorised, ProtocolMismatch
 from service.parts import Parts
 from service.version import VERSION
 
 PROTOCOL = PROTOCOL_VERSION
-_VERSION_FORM = re.compile(r"[0-9A-Za-z.+!-]{1,40}")
 
 
 def parts_of(request: Request) -> Parts:
@@ -44,7 +42,7 @@ def require_agent(
 def _mismatch(spoken: str, version: str) -> ProtocolMismatch:
     """Tell the one who is behind what to install."""
     is_newer = spoken.isdecimal() and int(spoken) > int(PROTOCOL)
-    known = version if _VERSION_FORM.fullmatch(version) else ""
+    known = version if VERSION_FORM.fullmatch(version) else ""
     wanted = f"'loopfront=={known}'" if known and known != VERSION else "--upgrade loopfront"
     return ProtocolMismatch(
         f"this service (loopfront {VERSION}) speaks agent protocol {PROTOCOL}, the agent {spoken or 'none'}",

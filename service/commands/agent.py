@@ -87,8 +87,6 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
         raise BadInput("is missing", field="--server", hint="give the address that `loopfront up` printed")
     if token is not None:
         store_and_run_again(token, server)
-    if context.invoked_subcommand is not None:
-        return
     from devices.agent import main  # noqa: PLC0415 - of no use to other commands
 
     arguments = ["--server", server, "--folder", str(folder or _usual_folder()), "--name", name]

@@ -25,6 +25,7 @@ from service.store.rows import (
     MeasurementRow,
     StationRow,
 )
+from service.store.stations import READY
 
 WAITING, LEASED, DONE, CANCELLED = "waiting", "leased", "done", "cancelled"
 PAUSED = "paused"
@@ -255,7 +256,7 @@ class Jobs:
         has_it_open = select(StationRow.name).where(
             StationRow.agent_id == agent_id,
             StationRow.identity == device.identity,
-            StationRow.state == "ready",
+            StationRow.state == READY,
         )
         if leases.is_gone(owner.last_seen_at, now) and self.session.scalar(has_it_open.limit(1)) is not None:
             device.agent_id = agent_id
