@@ -22,7 +22,7 @@ _FILES = (
     "/sys/devices/system/cpu/cpu*/cpufreq/scaling_cur_freq",
 )
 _STAT = "/proc/stat"
-_LOAD = ("sh", "-c", f"cat {_STAT} && {{ sleep 0.2 || sleep 1; }} && echo then && cat {_STAT}")
+_LOAD = ("sh", "-c", f"cat {_STAT} && {{ sleep 0.1 || sleep 1; }} && echo then && cat {_STAT}")
 """Load needs two looks, with nothing of ours between them; not every sleep takes fractions."""
 
 Files = Mapping[str, str]
@@ -53,7 +53,7 @@ class Conditions:
 
 
 def read_conditions(connection: Connection) -> Conditions:
-    """Read a device's conditions; takes about a quarter of a second, for the load."""
+    """Read a device's conditions; takes a little more than a tenth of a second, for the load."""
     files = read_files(connection, _FILES, (_LOAD, BATTERY, THERMAL))
     if not any(files.values()) and _is_mac(connection):
         return Conditions(**read_mac_conditions(connection))

@@ -75,7 +75,10 @@ class Pulse:
         self._is_over.set()
 
     def _beat(self) -> None:
-        with self._make_link() as link:
+        if self._is_over.wait(self._lease.heartbeat_s):
+            return
+        with self._make_link() as link:  # only now: making one costs as much as starting a runner
+            self._beat_once(link)
             while not self._is_over.wait(self._lease.heartbeat_s):
                 self._beat_once(link)
 

@@ -34,11 +34,11 @@ from devices.errors import (
     ServiceAway,
     ServiceRefused,
 )
+from devices.graphs import Graphs
 from devices.measuring import measure_in_steps
 from devices.membership import Membership
 from devices.outcome import DeviceLost, NotReady, Outcome, RunnerFault, outcome_to_dict
 from devices.owner_rules import OwnersGate
-from devices.plan import MeasurementPlan
 from devices.service_link import (
     LEASES_PER_DEVICE,
     DeviceRegistration,
@@ -58,9 +58,6 @@ log = logging.getLogger("loopfront.agent")
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
 
-# A graph that arrives damaged so often is damaged where it lies.
-_FETCHES = 3
-
 # Short enough to stop soon when asked; a lease request must not be abandoned, for a lease may be on its way.
 _LEASE_WAIT_S = 2.0
 
@@ -68,8 +65,8 @@ _ALIVE_S = 15.0
 """An idle device is asked this often whether it is still there."""
 _ECHO = Limits(deadline_s=10.0, silence_s=10.0)
 
-_LOOK_S = 1.0
-"""While something is under way, more work is looked for so often."""
+_LOOK_S, _LONGEST_LOOK_S = 1.0, 8.0
+"""While something is under way, more work is looked for so often; ever more seldom while there is none."""
 
 _REST_S = 3.0
 """How often a device that rests by its owner's rules is looked at again."""
@@ -95,10 +92,11 @@ class Worker:
         self._make_link, self._stop = shared.make_link, shared.stop
         self._membership, self._delivery, self._turns = shared.membership, shared.delivery, shared.turns
         self._board = shared.board
-        self._gate = OwnersGate(station.rules)
+        self._gate, self._graphs = OwnersGate(station.rules), Graphs()
         self._under_way: deque[UnderWay] = deque()
         self._begun = 0
         self._heard_s = self._look_at_s = 0.0
+        self._look_pause_s = _LOOK_S / 2
 
     def work(self) -> None:
         """Work until `stop` is set; whatever is away is waited for."""
@@ -159,7 +157,8 @@ class Worker:
                 if not self._under_way:
                     raise
                 has_found_some = False  # what is under way goes on meanwhile
-            self._look_at_s = 0.0 if has_found_some else time.monotonic() + _LOOK_S
+            self._look_pause_s = _LOOK_S if has_found_some else min(2 * self._look_pause_s, _LONGEST_LOOK_S)
+            self._look_at_s = 0.0 if has_found_some else time.monotonic() + self._look_pause_s
         if self._under_way:
             self._go_on()
             self._heard_s = time.monotonic()
@@ -261,7 +260,7 @@ class Worker:
             if isinstance(plan, BandwidthPlan):
                 with self._turns.turn(opened.machine, give_up):
                     return measure_bandwidth(plan, opened.bench, give_up, self._begun - 1)
-            graphs = yield from _fetch(link, plan, give_up)  # before the machine must be quiet
+            graphs = yield from self._graphs.of(plan, link, give_up)  # before the machine must be quiet
             steps = measure_in_steps(plan, opened.bench, graphs.__getitem__, give_up, self._begun - 1)
             return (yield from self._turns.each_in_turn(steps, opened.machine, give_up))
         except (ServiceRefused, BlobDamaged) as trouble:
@@ -283,27 +282,3 @@ def _sendable(outcome: Outcome) -> dict[str, Any]:
 
 def _in_words(error: Exception) -> str:
     return f"the agent stumbled, its log tells where: {type(error).__name__}: {error}"
-
-
-def _fetch(link: ServiceLink, plan: MeasurementPlan, give_up: threading.Event) -> Steps[dict[str, bytes]]:
-    graphs = {}
-    for sha256 in {plan.candidate.graph_sha256, plan.sentinel.graph_sha256}:
-        graphs[sha256] = yield from _fetch_graph(link, sha256, give_up)
-    return graphs
-
-
-def _fetch_graph(link: ServiceLink, sha256: str, give_up: threading.Event) -> Steps[bytes]:
-    """Wait for a service that is away; raise BlobDamaged if the graph arrives damaged again and again."""
-    damaged = 0
-    while not give_up.is_set():
-        try:
-            return link.blob(sha256)
-        except (ServiceAway, AgentUnwelcome) as away:
-            log.warning("job graphs: %s", away)
-        except BlobDamaged as damage:
-            damaged += 1
-            log.warning("job graphs: %s", damage)
-            if damaged == _FETCHES:
-                raise
-        yield _FIRST_PAUSE_S
-    raise MeasurementStopped("asked to stop before the graphs had arrived")

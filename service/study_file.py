@@ -30,8 +30,6 @@ from service.study_document import read_document
 from service.study_fields import StudyFields, TargetFields, as_document, known_keys
 from service.workloads import workload_of
 
-LOCAL = "local"
-
 
 @dataclass(frozen=True)
 class Target:

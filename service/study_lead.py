@@ -21,7 +21,7 @@ from service.store.measurements import Calibrations
 from service.store.rows import DeviceRow
 from service.store.studies import Studies
 from service.store.trials import Candidates, TrialDraft, Trials
-from service.study_file import LOCAL, StudyDefinition, Target, stored_study
+from service.study_file import StudyDefinition, Target, stored_study
 from service.study_history import history_of
 from service.study_repeats import StudyRepeats
 from service.trial_run import BoundTarget, TrialRun
@@ -201,8 +201,6 @@ def bound_targets(session: Session, study_id: str) -> list[BoundTarget]:
 
 def find_device(session: Session, target: Target) -> DeviceRow | None:
     """Find the device that a target means."""
-    if target.device == LOCAL:
-        return Devices(session).local()
     if target.device is not None:
         return Devices(session).by_name(target.device)
     return Devices(session).with_labels(dict(target.labels))

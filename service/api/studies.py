@@ -18,12 +18,12 @@ from service.errors import BadInput, Conflict
 from service.known_layouts import NamedArchitecture, at_budget, document_at_budget, require_windows_within
 from service.parts import Parts
 from service.store import studies, trials
-from service.store.agents import Devices
+from service.store.agents import LOCAL, Devices
 from service.store.jobs import Jobs
 from service.store.rows import StudyRow
 from service.store.stations import Stations
 from service.store.studies import Studies, StudyDraft
-from service.study_file import LOCAL, StudyDefinition, read_study, stored_study
+from service.study_file import StudyDefinition, read_study, stored_study
 from service.study_lead import add_known, find_device, resume
 from service.study_progress import progress_of
 from service.study_report import study_report

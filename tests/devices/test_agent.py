@@ -323,6 +323,15 @@ def test_a_graph_that_the_service_lacks_is_reported(tmp_path: Path) -> None:
     assert "no such blob" in service.results["job-1"]["outcome"]["reason"]
 
 
+def test_the_sentinels_graph_is_fetched_once_for_jobs_in_a_row(tmp_path: Path) -> None:
+    with a_service() as service, an_agent(settings_for(service, tmp_path)):
+        for name in ("job-1", "job-2"):
+            service.enqueue(name, a_plan())
+            service.wait_for(lambda name=name: name in service.results)  # type: ignore[misc]
+    assert service.fetched.count(SENTINEL.files.graph_sha256) == 1
+    assert service.fetched.count(CANDIDATE.files.graph_sha256) == 2
+
+
 def test_a_graph_that_keeps_arriving_damaged_is_reported_not_fetched_for_ever(tmp_path: Path) -> None:
     with a_service() as service, an_agent(settings_for(service, tmp_path)):
         service.blobs[CANDIDATE.files.graph_sha256] = b"damaged"

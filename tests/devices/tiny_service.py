@@ -25,6 +25,7 @@ class TinyService(AbstractContextManager["TinyService"]):
         self.results: dict[str, dict[str, Any]] = {}
         self.releases: list[dict[str, Any]] = []
         self.leased: dict[str, tuple[str, Mapping[str, Any], str]] = {}
+        self.fetched: list[str] = []
         self.heartbeats = 0
         self.stations: list[dict[str, Any]] = []
         self.paused: set[str] = set()
@@ -161,7 +162,8 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self._send(401, {"title": "Token", "detail": "the agent's token is wrong", "hint": "ask"})
             return
-        blob = self.memory.blobs.get(self.path.rpartition("/")[2])
+        self.memory.fetched.append(self.path.rpartition("/")[2])
+        blob = self.memory.blobs.get(self.memory.fetched[-1])
         if blob is None:
             self._send(404, {"title": "no such blob"})
         else:

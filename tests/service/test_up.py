@@ -15,6 +15,7 @@ from serving import SimulatedWorker, a_small_study, wait_for_end
 
 from service.client import Client
 from service.data_folder import DataFolderLock, find_running
+from service.up import bind
 
 
 def test_killed_with_9_in_the_middle_a_study_goes_on_and_loses_no_measurement(tmp_path: Path) -> None:
@@ -38,6 +39,11 @@ def test_killed_with_9_in_the_middle_a_study_goes_on_and_loses_no_measurement(tm
     assert len(set(worker.served)) == 7
     assert len(worker.served) <= 8, "at most what was under way was measured again"
     assert all(log.state == "done" for log in logs)
+
+
+def test_it_listens_in_a_way_that_lets_small_answers_go_out_at_once() -> None:
+    with bind("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP, "asyncio sets TCP_NODELAY for nothing else"
 
 
 def test_a_port_in_use_is_one_line_that_names_it(tmp_path: Path) -> None:
