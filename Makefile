@@ -7,7 +7,7 @@ PIP_OPTIONS ?=
 TEST_OPTIONS ?= -n 2
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test test-all check bench bench-fleet bench-operators operator-table recall-table lock pins clean
+.PHONY: demo test test-all check bench bench-fleet bench-service bench-operators operator-table recall-table lock pins clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/loopfront demo $(DEMO_OPTIONS)
@@ -34,6 +34,11 @@ bench: $(VENV)/.installed-test
 bench-fleet: $(VENV)/.installed-test
 	@sh tests/install_needs.sh
 	@$(BIN)/python -m tests.benchmarks.fleet $(BENCH_OPTIONS)
+
+# About a quarter of an hour, PostgreSQL and SQLite in turns, on a machine that does nothing else.
+bench-service: $(VENV)/.installed-test
+	@sh tests/install_needs.sh
+	@$(BIN)/python -m tests.benchmarks.service $(BENCH_OPTIONS)
 
 # Against llama.cpp, which pip compiles for this machine (minutes), and onnxruntime-genai; about 10 GB of files.
 bench-operators: $(VENV)/.installed-test

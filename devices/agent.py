@@ -100,6 +100,8 @@ def run_agent(settings: AgentSettings, stop: threading.Event | None = None) -> N
         if settings.exit_with_parent:
             _stop_with_parent(stop)
         make_link = partial(ServiceLink, settings.server, settings.token)
+        if settings.token is not None and settings.token.is_enrolment_code:
+            _enrol(settings.server, settings.token, name, agent_identity(folder), stop)
         with make_link() as link:
             _wait_for_welcome(link, stop)
             remember_server(folder, settings.server)
@@ -136,6 +138,21 @@ def _refuse_same_names(settings: AgentSettings) -> None:
             f"{own!r} is the name of this machine and of another one in agent.toml: give one of them another, this "
             "machine by --name"
         )
+
+
+def _enrol(server: str, token: AgentToken, name: str, identity: str, stop: threading.Event) -> None:
+    """Change an enrolment code for a token; raises AgentUnwelcome if the service does not take it."""
+    pause_s = _WELCOME_PAUSE_S
+    with ServiceLink(server) as link:
+        while not stop.is_set():
+            try:
+                token.replace(link.enrol(token.read(), name, identity))
+                log.info("enrolled as %s at %s", name, server)
+                return
+            except ServiceAway as away:
+                log.warning("the service does not answer yet: %s; next try in %.1f s", away, pause_s)
+                stop.wait(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_WELCOME_PAUSE_S)
 
 
 def _wait_for_welcome(link: ServiceLink, stop: threading.Event) -> None:

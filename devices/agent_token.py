@@ -10,7 +10,9 @@ import httpx2
 from devices.errors import TokenUnusable
 
 ENVIRONMENT = "LOOPFRONT_AGENT_TOKEN"
-FORM = re.compile(r"lfa_[A-Za-z0-9_-]{20,200}")
+FORM = re.compile(r"lf[ae]_[A-Za-z0-9_-]{20,200}")
+ENROLMENT = "lfe_"
+"""How an enrolment code begins, which counts once and is changed for a token."""
 _WAY_OUT = "`loopfront token agent` on the service's machine prints the right one"
 
 
@@ -27,6 +29,18 @@ class AgentToken(httpx2.Auth):
         """Add the token to a request; httpx calls it."""
         request.headers["Authorization"] = f"Bearer {self.read()}"
         yield request
+
+    @property
+    def is_enrolment_code(self) -> bool:
+        """Tell whether what is held is still to be changed for a token."""
+        return self.read().startswith(ENROLMENT)
+
+    def replace(self, token: str) -> None:
+        """Hold another token from now on; in the file, if it came from one."""
+        if self._path is None:
+            self._token = _checked(token, ENVIRONMENT)
+        else:
+            store_token(token, self._path)
 
     def read(self) -> str:
         """Return the token; raises TokenUnusable naming the place, never what stands there."""
@@ -60,5 +74,7 @@ def store_token(token: str, path: Path) -> None:
 
 def _checked(token: str, place: str) -> str:
     if not FORM.fullmatch(token):
-        raise TokenUnusable(f"{place} holds no agent token, which begins with lfa_; {_WAY_OUT}")
+        raise TokenUnusable(
+            f"{place} holds no agent token (lfa_...) and no enrolment code (lfe_...); {_WAY_OUT}"
+        )
     return token

@@ -2,7 +2,9 @@
 
 import enum
 import hashlib
+import os
 import re
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -134,6 +136,7 @@ class ServiceLink:
             auth=token,
             timeout=_TIMEOUT,
             trust_env=False,
+            verify=authorities(),
         )
 
     def __enter__(self) -> Self:
@@ -151,6 +154,12 @@ class ServiceLink:
     def hello(self) -> None:
         """Ask whether this agent is welcome."""
         self._request("GET", "agents/hello")
+
+    def enrol(self, code: str, name: str, identity: str) -> str:
+        """Change an enrolment code, which counts once, for a token of this agent's own."""
+        answer = self._post("agents/enrol", {"code": code, "name": name, "identity": identity})
+        with _understood("agents/enrol"):
+            return str(answer["token"])
 
     def tell_stations(self, agent_id: str, stations: Sequence[StationReport]) -> None:
         """Say how this agent stands to each device it knows; the service forgets all others."""
@@ -289,6 +298,19 @@ def _require_protocol(response: httpx2.Response) -> None:
     raise ProtocolMismatch(
         f"{said}; upgrade the service: pip install {wanted} on its machine, then start it again"
     )
+
+
+def authorities() -> ssl.SSLContext | bool:
+    """Whom to trust for a service's certificate: those of the file that SSL_CERT_FILE names, or the system's."""
+    file = os.environ.get("SSL_CERT_FILE")
+    if not file:
+        return True
+    try:
+        return ssl.create_default_context(cafile=file)
+    except OSError as error:
+        raise DeviceError(
+            f"SSL_CERT_FILE={file} can't be used: {error.strerror or error}; name a PEM file of certificates"
+        ) from None
 
 
 def checked_address(server: str) -> str:

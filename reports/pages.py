@@ -53,6 +53,14 @@ def render_index(
     )
 
 
+def render_login(next_path: str, trouble: str, urls: PageUrls | None = None) -> str:
+    """The form that takes a token; `trouble` says why the last one did not do."""
+    template = page_environment().get_template("login.html")
+    return template.render(
+        next=next_path, trouble=trouble, urls=urls or PageUrls(page="/login"), stylesheet=STYLESHEET
+    )
+
+
 def render_devices(
     devices: tuple[DeviceSummaryRow, ...], urls: PageUrls | None = None, trouble: str = ""
 ) -> str:

@@ -256,7 +256,7 @@ class StudySummaryRow:
     front_size: int
     targets: tuple[str, ...]
     href: str
-    seconds: float = 0.0
+    device_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -10,36 +10,54 @@ import reports
 from service.api import (
     agents,
     attempts,
+    audit,
     blobs,
     devices,
+    events,
     examinations,
+    fronts,
     health,
     jobs,
+    login,
     measurements,
+    metrics,
     pages,
     problems,
     profiles,
     studies,
+    tokens,
     trials,
+    webhooks,
 )
 from service.api.limits import KnownHostOnly, LimitedBody
 from service.api.protocol_header import ProtocolHeader
+from service.event_feed import EventFeed
+from service.metrics import CountedRequests, Metrics
 from service.parts import Parts
 from service.version import VERSION
+from service.work_watch import WorkWatch
 
 API_PREFIX = "/api/v1"
 ROUTERS: Sequence[APIRouter] = (
     health.router,
+    metrics.router,
     studies.router,
     trials.router,
+    fronts.router,
+    events.router,
     attempts.router,
     measurements.router,
     devices.router,
     profiles.router,
+    agents.open_router,
     agents.router,
     examinations.router,
     jobs.router,
+    agents.enrolling_router,
     blobs.router,
+    tokens.router,
+    audit.router,
+    webhooks.router,
 )
 
 
@@ -54,13 +72,19 @@ def create_app(parts: Parts) -> FastAPI:
         openapi_url=f"{API_PREFIX}/openapi.json",
     )
     app.state.parts = parts
+    app.state.feed = EventFeed(parts.database, parts.bell)
+    app.state.work_watch = WorkWatch(parts.database, parts.bell, parts.settings.lease_seconds)
+    app.state.metrics = Metrics(parts.database, app.state.feed)
     problems.install(app)
     app.add_middleware(LimitedBody, settings=parts.settings)
     app.add_middleware(KnownHostOnly, settings=parts.settings)
     app.add_middleware(ProtocolHeader)
+    app.add_middleware(CountedRequests, metrics=app.state.metrics)
     for router in ROUTERS:
         app.include_router(router, prefix=API_PREFIX)
+    app.include_router(login.router)
     app.include_router(pages.router)
+    app.add_exception_handler(login.NotLoggedIn, login.to_login)
     app.mount("/static", StaticFiles(directory=_static_folder()), name="static")
     return app
 

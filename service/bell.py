@@ -1,6 +1,7 @@
 """A bell that is rung when state changed, so that those who wait look again."""
 
 import threading
+from collections.abc import Callable
 
 
 class Bell:
@@ -9,6 +10,7 @@ class Bell:
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._rings = 0
+        self._pass_on: Callable[[], None] | None = None
 
     @property
     def rings(self) -> int:
@@ -16,10 +18,20 @@ class Bell:
         return self._rings
 
     def ring(self) -> None:
-        """Wake everyone who waits."""
+        """Wake everyone who waits, in other processes too."""
+        self.ring_here()
+        if self._pass_on is not None:
+            self._pass_on()
+
+    def ring_here(self) -> None:
+        """Wake everyone who waits in this process."""
         with self._condition:
             self._rings += 1
             self._condition.notify_all()
+
+    def passes_on(self, pass_on: Callable[[], None] | None) -> None:
+        """Say what tells other processes of a ring; None where there are none."""
+        self._pass_on = pass_on
 
     def wait_beyond(self, seen: int, timeout_s: float) -> int:
         """Wait until it was rung more than `seen` times, or `timeout_s` passed; return the rings."""

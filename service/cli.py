@@ -5,9 +5,11 @@ import sys
 
 import typer
 
-from service.commands import agent, arch, device, study, token, trial
+from service.commands import agent, arch, audit, device, study, token, trial, webhook
 from service.commands.demo import demo
+from service.commands.login import link, login, logout
 from service.commands.up import up
+from service.commands.worker import worker
 from service.errors import BadInput, ServiceError
 from service.server_part import INSTALL_IT, lacks_server_part
 from service.version import VERSION
@@ -23,12 +25,19 @@ app = typer.Typer(
 )
 app.command("up")(up)
 app.command("demo")(demo)
+app.command("worker")(worker)
+app.command("login")(login)
+app.command("logout")(logout)
+app.command("link")(link)
+app.command("report")(study.report)
 app.add_typer(study.app, name="study")
 app.add_typer(trial.app, name="trial")
 app.add_typer(device.app, name="device")
 app.add_typer(agent.app, name="agent")
 app.add_typer(arch.app, name="arch")
 app.add_typer(token.app, name="token")
+app.add_typer(audit.app, name="audit")
+app.add_typer(webhook.app, name="webhook")
 
 
 @app.command("version")

@@ -1,7 +1,7 @@
 """A typed client of the REST API; the command line uses nothing else."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -10,6 +10,8 @@ from urllib.parse import quote
 import httpx2
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from devices.errors import DeviceError
+from devices.service_link import authorities
 from service.api import schemas
 from service.errors import BadInput, ServiceError, ServiceUnreachable
 
@@ -21,10 +23,17 @@ API = "/api/v1"
 class Client:
     """Talks to one service; every error is a ServiceError with the service's own words."""
 
-    def __init__(self, url: str, timeout_s: float = 60.0) -> None:
+    def __init__(self, url: str, token: str = "", timeout_s: float = 60.0) -> None:
         self.url = _checked_url(url)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         # A proxy in the environment is for the web, not for a service on this machine.
-        self._http = httpx2.Client(base_url=self.url, timeout=timeout_s, trust_env=False)
+        try:
+            trusted = authorities()
+        except DeviceError as error:
+            raise BadInput(str(error), field="SSL_CERT_FILE") from None
+        self._http = httpx2.Client(
+            base_url=self.url, headers=headers, timeout=timeout_s, trust_env=False, verify=trusted
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -53,9 +62,10 @@ class Client:
         """Check a study file; nothing is created."""
         return self._send_yaml(schemas.StudyValid, "/studies/validate", document, {})
 
-    def studies(self) -> list[schemas.StudyOut]:
-        """List every study."""
-        return self._get_list(schemas.StudyOut, "/studies")
+    def studies(self, states: Sequence[str] = (), text: str = "") -> list[schemas.StudySummary]:
+        """List studies, newest first: all, or those in any of these states with this text in their names."""
+        asked = {"state": list(states), "text": text}
+        return list(self._pages(schemas.StudyPage, "/studies", asked))
 
     def study(self, name: str) -> schemas.StudyOut:
         """Read one study and its progress."""
@@ -65,8 +75,32 @@ class Client:
         """Stop a study; what was measured stays."""
         return self._post(schemas.StudyOut, f"/studies/{_part(name)}/cancel", {})
 
+    def pause_study(self, name: str) -> schemas.StudyOut:
+        """Stop a study for a while; what is being measured still counts."""
+        return self._post(schemas.StudyOut, f"/studies/{_part(name)}/pause", {})
+
+    def extend_study(self, name: str, trials: int = 0, device_minutes: float = 0.0) -> schemas.StudyOut:
+        """Let a study go on for more trials or device-minutes."""
+        body = {"trials": trials, "device_minutes": device_minutes}
+        return self._post(schemas.StudyOut, f"/studies/{_part(name)}/extend", body)
+
+    def clone_study(self, name: str, new_name: str, changes: Mapping[str, Any]) -> schemas.StudyOut:
+        """Submit a study like another, with changes as a JSON merge patch of its document."""
+        body = {"study": new_name, "changes": dict(changes)}
+        return self._post(schemas.StudyOut, f"/studies/{_part(name)}/clone", body)
+
+    def delete_study(self, name: str, confirm: str) -> schemas.StudyDeleted:
+        """Forget a study; `confirm` is its name once more."""
+        response = self._request("DELETE", f"/studies/{_part(name)}", params={"confirm": confirm})
+        return self._read(schemas.StudyDeleted, response)
+
+    def set_priority(self, name: str, priority: int) -> schemas.StudyOut:
+        """Change a study's priority; the highest goes first on a device."""
+        response = self._request("PATCH", f"/studies/{_part(name)}", json={"priority": priority})
+        return self._read(schemas.StudyOut, response)
+
     def resume_study(self, name: str) -> schemas.StudyOut:
-        """Let a failed or cancelled study go on."""
+        """Let a study that was paused, failed or was cancelled go on."""
         return self._post(schemas.StudyOut, f"/studies/{_part(name)}/resume", {})
 
     def enqueue(
@@ -80,17 +114,39 @@ class Client:
         """Measure finished candidates again."""
         return self._post(schemas.StudyOut, f"/studies/{_part(name)}/repeats", {"count": count})
 
-    def trials(self, name: str) -> list[schemas.TrialOut]:
-        """List a study's trials."""
-        return self._get_list(schemas.TrialOut, f"/studies/{_part(name)}/trials")
+    def trials(
+        self, name: str, states: Sequence[str] = (), kinds: Sequence[str] = ()
+    ) -> list[schemas.TrialOut]:
+        """List a study's trials by number: all, or those in any of these states and of these kinds."""
+        asked = {"state": list(states), "kind": list(kinds)}
+        return list(self._pages(schemas.TrialPage, f"/studies/{_part(name)}/trials", asked))
 
     def trial(self, name: str, number: int) -> schemas.TrialDetailOut:
         """Read everything that is known of a trial."""
         return self._get(schemas.TrialDetailOut, f"/studies/{_part(name)}/trials/{number}")
 
-    def front(self, name: str) -> schemas.FrontOut:
-        """Read the front."""
-        return self._get(schemas.FrontOut, f"/studies/{_part(name)}/front")
+    def remeasure(self, name: str, number: int) -> schemas.TrialDetailOut:
+        """Measure a trial once more."""
+        return self._post(schemas.TrialDetailOut, f"/studies/{_part(name)}/trials/{number}/remeasure", {})
+
+    def post_quality(
+        self, name: str, number: int, metric: str, quality: schemas.QualityGiven
+    ) -> schemas.TrialDetailOut:
+        """Keep a quality value of a trial that was found elsewhere."""
+        path = f"/studies/{_part(name)}/trials/{number}/quality/{_part(metric)}"
+        response = self._request("PUT", path, json=quality.model_dump(mode="json"))
+        return self._read(schemas.TrialDetailOut, response)
+
+    def front(self, name: str, objectives: Sequence[str] = ()) -> schemas.FrontOut:
+        """Read the front by these metrics, by all objectives where none is named."""
+        asked = {"objectives": list(objectives)}
+        response = self._request("GET", f"/studies/{_part(name)}/front", params=asked)
+        return self._read(schemas.FrontOut, response)
+
+    def front_file(self, name: str, objectives: Sequence[str], format_: str) -> bytes:
+        """Read the front as the bytes of a file: json, csv or parquet."""
+        asked = {"objectives": list(objectives), "format": format_}
+        return self._request("GET", f"/studies/{_part(name)}/front", params=asked).content
 
     def report(self, name: str) -> dict[str, Any]:
         """Read the report as `reports.encoding.report_from_dict` takes it."""
@@ -115,6 +171,22 @@ class Client:
     def unregistered_devices(self) -> list[schemas.StationOut]:
         """List what agents know and can't open."""
         return self._get_list(schemas.StationOut, "/devices/unregistered")
+
+    def device(self, name: str) -> schemas.DeviceOut:
+        """Read one device by its name or id."""
+        return self._get(schemas.DeviceOut, f"/devices/{_part(name)}")
+
+    def sentinels(self, name: str, newest: int = 200) -> list[schemas.SentinelOut]:
+        """List how fast the sentinel ran on a device, the newest measurement first."""
+        return self._get_list(schemas.SentinelOut, f"/devices/{_part(name)}/sentinels?newest={newest}")
+
+    def agents(self) -> list[schemas.AgentOut]:
+        """List every agent."""
+        return self._get_list(schemas.AgentOut, "/agents")
+
+    def quarantine_device(self, name: str, reason: str) -> schemas.DeviceOut:
+        """Trust nothing of a device until a doctor has passed it."""
+        return self._post(schemas.DeviceOut, f"/devices/{_part(name)}/quarantine", {"reason": reason})
 
     def pause_device(self, name: str, reason: str = "") -> schemas.DeviceOut:
         """Measure nothing more on a device, by its name or id; what is under way ends within seconds."""
@@ -178,6 +250,55 @@ class Client:
         """Read every attempt of a job."""
         return self._get(schemas.JobLog, f"/jobs/{_part(job_id)}/log")
 
+    def who_am_i(self) -> dict[str, Any]:
+        """Ask whose token is shown, and what it may."""
+        return self._read(dict[str, Any], self._request("GET", "/whoami"))
+
+    def create_token(self, given: schemas.TokenGiven) -> schemas.TokenMade:
+        """Make a token; it is in the answer, and nowhere else."""
+        return self._post(schemas.TokenMade, "/tokens", given.model_dump(mode="json"))
+
+    def tokens(self) -> list[schemas.TokenOut]:
+        """List tokens, without the tokens themselves."""
+        return self._get_list(schemas.TokenOut, "/tokens")
+
+    def revoke_token(self, token_id: str) -> schemas.TokenOut:
+        """End a token."""
+        return self._read(schemas.TokenOut, self._request("DELETE", f"/tokens/{_part(token_id)}"))
+
+    def make_enrolment(self) -> schemas.EnrolmentMade:
+        """Make a code with which one agent may enrol."""
+        return self._post(schemas.EnrolmentMade, "/enrolments", {})
+
+    def make_link(self) -> schemas.LinkMade:
+        """Make a link that logs a browser in once."""
+        return self._post(schemas.LinkMade, "/links", {})
+
+    def add_webhook(self, given: schemas.WebhookGiven) -> schemas.WebhookMade:
+        """Have a URL told of what happens; its secret is in the answer, and nowhere else."""
+        return self._post(schemas.WebhookMade, "/webhooks", given.model_dump(mode="json"))
+
+    def webhooks(self) -> list[schemas.WebhookOut]:
+        """List webhooks."""
+        return self._get_list(schemas.WebhookOut, "/webhooks")
+
+    def remove_webhook(self, webhook_id: str) -> schemas.WebhookOut:
+        """Tell a URL nothing more."""
+        return self._read(schemas.WebhookOut, self._request("DELETE", f"/webhooks/{_part(webhook_id)}"))
+
+    def test_webhook(self, webhook_id: str) -> schemas.WebhookTested:
+        """Send a test message."""
+        return self._post(schemas.WebhookTested, f"/webhooks/{_part(webhook_id)}/test", {})
+
+    def audit(self, newest: int = 50) -> list[schemas.AuditLine]:
+        """List who did what, the newest first."""
+        response = self._request("GET", "/audit", params={"limit": newest})
+        return self._read(schemas.AuditPage, response).items
+
+    def verify_audit(self) -> schemas.AuditVerified:
+        """Have the whole audit log checked."""
+        return self._get(schemas.AuditVerified, "/audit/verification")
+
     def wait_until_up(self, timeout_s: float) -> None:
         """Wait until the service answers."""
         deadline = time.monotonic() + timeout_s
@@ -195,6 +316,18 @@ class Client:
 
     def _get_list(self, model: type[Model], path: str) -> list[Model]:
         return self._read(list[model], self._request("GET", path))  # type: ignore[valid-type]
+
+    def _pages(
+        self, model: type[schemas.StudyPage] | type[schemas.TrialPage], path: str, asked: Mapping[str, Any]
+    ) -> Iterator[Any]:
+        """Read a list to its end, page by page."""
+        cursor: dict[str, str] = {}
+        while True:
+            page = self._read(model, self._request("GET", path, params={**asked, "limit": 200, **cursor}))
+            yield from page.items
+            if page.next_cursor is None:
+                return
+            cursor = {"cursor": page.next_cursor}
 
     def _post(self, model: type[Model], path: str, body: Mapping[str, Any]) -> Model:
         return self._read(model, self._request("POST", path, json=dict(body)))

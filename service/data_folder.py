@@ -30,12 +30,14 @@ class RunningService:
     host: str
     port: int
     version: str
+    is_tls: bool = False
 
     @property
     def url(self) -> str:
-        """Base URL."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        """Base URL; on this machine where it listens everywhere."""
+        name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        host = f"[{name}]" if ":" in name else name
+        return f"{'https' if self.is_tls else 'http'}://{host}:{self.port}"
 
 
 class DataFolderLock:

@@ -44,9 +44,10 @@ def run_demo(settings: Settings, wishes: DemoWishes) -> None:
     if wishes.out is not None:
         require_writable(wishes.out, "--out")
     document = read_file(wishes.study) if wishes.study else packaged_study()
-    with DemoService(settings, wishes.keep, console) as service, Client(service.url) as client:
+    with DemoService(settings, wishes.keep, console) as service, service.client() as client:
         study = join_or_submit(client, document, wishes.fresh)
-        console.print(f"study {study.name}: watch it at {service.url}{study.page}")
+        link = f"{service.url}{client.make_link().path}&next={study.page}"
+        console.print(f"study {study.name}: watch it at {link} (opens once)", soft_wrap=True)
         if study.state in STOPPED:
             console.print(Text(visible_line(f"it had stopped ({study.detail}); it goes on")), soft_wrap=True)
             client.resume_study(study.name)
@@ -84,7 +85,7 @@ def join_or_submit(client: Client, document: str, fresh: bool) -> StudyOut:
     valid = client.validate_study(document)
     for study in client.studies():
         if study.document_digest == valid.document_digest:
-            return study
+            return client.study(study.name)
         if study.name == valid.name:
             raise Conflict(
                 f"there is another study named {valid.name!r}, of a different file",

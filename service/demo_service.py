@@ -17,6 +17,7 @@ from service.child_process import ChildProcess
 from service.client import Client
 from service.data_folder import find_running, prepare, read_running
 from service.errors import StartRefused
+from service.secret_files import owner_token_path, read_secret
 from service.settings import Settings
 
 START_S = 120.0
@@ -56,6 +57,10 @@ class DemoService:
             self.console.print(
                 f"the service keeps running at {self.url}, process {self._kept.pid}", soft_wrap=True
             )
+
+    def client(self) -> Client:
+        """Give a client that may do everything."""
+        return Client(self.url, read_secret(owner_token_path(self.settings.data_folder)))
 
     def stop(self) -> None:
         """End the service that the demo started, unless it is to be kept."""

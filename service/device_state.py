@@ -1,6 +1,7 @@
 """Whether a device may be measured now, why not, and what to type: one answer for list, page and studies."""
 
 import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,8 +11,9 @@ from service.leases import is_gone
 from service.store.agents import Agents
 from service.store.database import database_now
 from service.store.jobs import Jobs
-from service.store.rows import AgentRow, DeviceRow, JobRow, StationRow, StudyRow
+from service.store.rows import AgentRow, DeviceRow, JobRow, StationRow
 from service.store.stations import KEY_CHANGED, READY, RESTING, UNOPENED, Stations
+from service.store.studies import Studies
 
 IDLE, MEASURING = "idle", "measuring"
 DOCTOR = "on the lab host: loopfront agent doctor"
@@ -65,12 +67,24 @@ def judge_device(  # noqa: PLR0911 - a ladder, the strongest reason first
     return DeviceState(IDLE)
 
 
+def states_of_devices(session: Session, devices: Sequence[DeviceRow]) -> dict[str, DeviceState]:
+    """Read what is known of devices and decide, by their ids; however many they are, with a few queries."""
+    now, agents = database_now(session), {row.id: row for row in Agents(session).all()}
+    stations = Stations(session).of_devices(devices)
+    jobs = Jobs(session).under_lease([device.id for device in devices])
+    studies = Studies(session).names({job.study_id for job in jobs.values() if job.study_id})
+    states = {}
+    for device in devices:
+        job = jobs.get(device.id)
+        words = _job_words(job, studies) if job is not None else None
+        agent, station = agents[device.agent_id], stations.get((device.agent_id, device.identity))
+        states[device.id] = judge_device(device, agent, station, words, now)
+    return states
+
+
 def state_of_device(session: Session, device: DeviceRow) -> DeviceState:
     """Read what is known of a device and decide."""
-    agent, station = Agents(session).get(device.agent_id), Stations(session).of_device(device)
-    job = Jobs(session).under_lease(device.id)
-    words = _job_words(session, job) if job is not None else None
-    return judge_device(device, agent, station, words, database_now(session))
+    return states_of_devices(session, [device])[device.id]
 
 
 def waiting_words(session: Session, device: DeviceRow) -> str:
@@ -88,7 +102,7 @@ def state_of_station(station: StationRow, agent: AgentRow, now: datetime) -> Dev
     return DeviceState(UNOPENED, station.words, DOCTOR)
 
 
-def _job_words(session: Session, job: JobRow) -> str:
-    study = session.get(StudyRow, job.study_id) if job.study_id else None
+def _job_words(job: JobRow, studies: Mapping[str, str]) -> str:
+    study = studies.get(job.study_id or "")
     purpose = "single measurement" if job.purpose == "single" else job.purpose
-    return f"{purpose} of study {study.name}" if study is not None else purpose
+    return f"{purpose} of study {study}" if study is not None else purpose

@@ -6,11 +6,15 @@ ServiceError                  code, status, detail, field, hint
 ├── NotFound                  404  no such study, trial, job, device, agent, blob
 ├── BlobDamaged               410  a stored blob no longer has the content that its name promises
 ├── Conflict                  409  the request contradicts what is stored
-│   └── ResultRefused         409  a newer token was granted, or a result is stored already
+│   ├── ResultRefused         409  a newer token was granted, or a result is stored already
+│   └── LeadLost              409  another process leads the study now
 ├── ProtocolMismatch          426  an agent speaks another protocol
-├── NotAuthorised             401  an agent shows no token, or a wrong one
+├── NotAuthorised             401  no token is shown, or a wrong one
+├── Forbidden                 403  the token that is shown may not do this
+├── TooManyFailures           429  too many wrong tokens came from one address
 ├── TooLarge                  413  a body is over its limit
-├── StorageFull               507  the disk of the data folder is full
+├── StorageTrouble            503  nothing can be stored or read now
+│   └── StorageFull           507  the disk of the data folder is full
 ├── ServiceUnreachable        503  the client can't reach the service
 └── StartRefused              500  `loopfront up` can't start: port, lock, disk, compiler
 """
@@ -83,6 +87,13 @@ class ResultRefused(Conflict):
     title = "The result was kept as evidence and not counted"
 
 
+class LeadLost(Conflict):
+    """Another process leads what this one was leading; what it wrote since is not kept."""
+
+    code = "lead-lost"
+    title = "Another process leads this now"
+
+
 class ProtocolMismatch(ServiceError):
     """An agent speaks another version of the protocol."""
 
@@ -92,11 +103,27 @@ class ProtocolMismatch(ServiceError):
 
 
 class NotAuthorised(ServiceError):
-    """An agent shows no token, or a wrong one."""
+    """No token is shown, or a wrong one."""
 
     status = 401
-    code = "agent-token"
-    title = "The agent token is missing or wrong"
+    code = "not-authorised"
+    title = "The token is missing or wrong"
+
+
+class Forbidden(ServiceError):
+    """The token that is shown may not do this."""
+
+    status = 403
+    code = "forbidden"
+    title = "This token may not do that"
+
+
+class TooManyFailures(ServiceError):
+    """Too many wrong tokens came from one address."""
+
+    status = 429
+    code = "too-many-failures"
+    title = "Too many wrong tokens"
 
 
 class TooLarge(ServiceError):
@@ -107,7 +134,15 @@ class TooLarge(ServiceError):
     title = "The body is too large"
 
 
-class StorageFull(ServiceError):
+class StorageTrouble(ServiceError):
+    """Nothing can be stored or read now; later it may go well."""
+
+    status = 503
+    code = "storage-trouble"
+    title = "What is stored can't be reached now"
+
+
+class StorageFull(StorageTrouble):
     """The disk of the data folder is full."""
 
     status = 507

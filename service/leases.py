@@ -24,6 +24,8 @@ LARGEST_RUN_OF_FAULTS = 3
 AGENT_GONE_AFTER = timedelta(seconds=45)
 """An agent asks for jobs, sends heartbeats or tells of its devices at least every 20 s."""
 
+SHORTEST_HEARTBEAT_S, AGENTS_PER_HEARTBEAT_S = 2.0, 2.0
+
 CLOCK_SLACK_S = 1.0
 """Times that lie further ahead than any rule puts them were written before the clock was set back."""
 
@@ -96,6 +98,11 @@ def needs_extension(expires_at: datetime | None, now: datetime, lease_seconds: f
     """Say whether a heartbeat is to be written down: agents send many more than leases need."""
     left_s = (expires_at - now).total_seconds() if expires_at else 0.0
     return not lease_seconds * 2 / 3 < left_s <= lease_seconds
+
+
+def heartbeat_s(longest_s: float, agents: int) -> float:
+    """How often an agent is to send heartbeats: where there are few, often, so that a pause is heard of at once."""
+    return min(longest_s, max(SHORTEST_HEARTBEAT_S, agents / AGENTS_PER_HEARTBEAT_S))
 
 
 def expiry(now: datetime, lease_seconds: float) -> datetime:

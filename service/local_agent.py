@@ -14,9 +14,9 @@ from devices.errors import BuildError, RuntimeLibraryError
 from devices.runner.build import build_runner
 from devices.runtime_library import installed_runtime
 from service.agent_news import AgentNews
-from service.agent_token import agent_token_path
 from service.child_process import ChildProcess
 from service.errors import StartRefused
+from service.secret_files import agent_token_path
 from service.settings import Settings
 
 RESTART_PAUSES_S = (0.5, 2.0, 5.0, 15.0)

@@ -5,7 +5,7 @@ from threading import Lock
 
 from sqlalchemy.orm import Session
 
-from devices.outcome import Measured, outcome_from_dict
+from devices.outcome import Measured, Outcome, outcome_from_dict
 from service.store.measurements import Measurements
 
 LARGEST = 512
@@ -25,10 +25,16 @@ class MeasuredCache:
             if measurement_id in self._known:
                 self._known.move_to_end(measurement_id)
                 return self._known[measurement_id]
-        outcome = outcome_from_dict(Measurements(session).get(measurement_id).outcome)
+        outcome = read_outcome(session, measurement_id)
         measured = outcome if isinstance(outcome, Measured) else None
         with self._lock:
             self._known[measurement_id] = measured
             while len(self._known) > self._largest:
                 self._known.popitem(last=False)
         return measured
+
+
+def read_outcome(session: Session, measurement_id: str) -> Outcome:
+    """Read what came of a measurement, all samples included."""
+    measurements = Measurements(session)
+    return outcome_from_dict(measurements.outcome_of(measurements.get(measurement_id)))

@@ -10,11 +10,12 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from devices.calibration import reference_from
-from devices.outcome import Measured, outcome_from_dict
+from devices.outcome import Measured
 from devices.plan import MeasurementPlan, SentinelReference, to_dict
 from devices.quiet import quiet_host
 from operators.architecture import Architecture
 from operators.graph_check import check_graph
+from service.measured_cache import read_outcome
 from service.measurement_plans import (
     Calibration,
     Conditions,
@@ -30,7 +31,7 @@ from service.parts import Parts
 from service.sentinel import SENTINEL_VERSION
 from service.store.jobs import DONE, JobDraft, Jobs
 from service.store.measurements import Calibrations, Measurements
-from service.store.rows import CalibrationRow, DeviceRow, MeasurementRow
+from service.store.rows import CalibrationRow, DeviceRow
 
 CALIBRATION_PRIORITY = 10
 
@@ -148,12 +149,6 @@ def read_calibration(row: CalibrationRow) -> Calibration:
     return Calibration(row.id, SentinelReference(**row.reference))
 
 
-def measured_of(row: MeasurementRow) -> Measured | None:
-    """Read a measurement's row; None where it failed."""
-    outcome = outcome_from_dict(row.outcome)
-    return outcome if isinstance(outcome, Measured) else None
-
-
 def _draft(order: Order, key: str) -> JobDraft:
     return JobDraft(
         device_id=order.target.device_id,
@@ -170,8 +165,8 @@ def _known_calibration(session: Session, key: str) -> CalibrationRow | None:
     if known is not None:
         return known
     measurement = Measurements(session).with_key(key)
-    measured = measured_of(measurement) if measurement is not None else None
-    if measurement is None or measured is None:
+    measured = read_outcome(session, measurement.id) if measurement is not None else None
+    if measurement is None or not isinstance(measured, Measured):
         return None
     reference = reference_to_dict(reference_from(measured))
     return Calibrations(session).add(measurement, key, SENTINEL_VERSION, reference)

@@ -20,7 +20,7 @@ from service.report_trials import architecture_row, cells_of, detail_of
 from service.report_words import measuring_provenance, precision_text, workload_text
 from service.request_lead import conditions_of
 from service.store.agents import Devices
-from service.store.measurements import Calibrations, Measurements
+from service.store.measurements import Calibrations
 from service.store.rows import CalibrationRow, MeasurementRequestRow
 from service.store.trials import Candidates
 
@@ -36,7 +36,8 @@ def measurement_report(
         return None
     calibration = Calibrations(session).get(row.calibration_id)
     architecture = architecture_from_dict(Candidates(session).get(row.candidate_digest).architecture)
-    return _report(session, row, architecture, measured, calibration)
+    calibrated = cache.read(session, calibration.measurement_id)
+    return _report(session, row, architecture, measured, calibration, calibrated)
 
 
 def _report(
@@ -45,6 +46,7 @@ def _report(
     architecture: Architecture,
     measured: Measured,
     calibration: CalibrationRow,
+    calibrated: Measured | None,
 ) -> MeasurementReport:
     device = Devices(session).get(row.device_id)
     conditions = conditions_of(row)
@@ -69,9 +71,7 @@ def _report(
             flags=flags(architecture, conditions, observed, {device.name: ceiling}),
         ),
         columns=tuple(column for column in columns if column.name in observed),
-        device=device_row(
-            device, device.name, calibration, Measurements(session).get(calibration.measurement_id)
-        ),
+        device=device_row(device, device.name, calibration, calibrated),
         workload=workload_text(conditions.workload),
         precision=precision_text(conditions.precision),
         detail=detail_of({device.name: measured}),

@@ -202,7 +202,7 @@ def _outcome_of(session: Session, request: MeasurementRequestRow) -> tuple[str, 
     """Say what became of a request, and why in a line."""
     if request.measurement_id is not None:
         found = Measurements(session).get(request.measurement_id)
-        return found.kind, str(found.outcome.get("reason", ""))
+        return found.kind, str((found.outcome or {}).get("reason", ""))
     if request.job_id is not None and (job := Jobs(session).get(request.job_id)).state == DONE:
         return job.outcome, job.detail
     if request.state == requests.FAILED and request.calibration_id is None:

@@ -2,15 +2,15 @@
 
 from sqlalchemy.orm import Session
 
-from devices.outcome import BandwidthMeasured, TeamReading, outcome_from_dict
+from devices.outcome import BandwidthMeasured, TeamReading
 from operators.architecture import Architecture
 from operators.notation import architecture_from_dict
 from reports.rows import Cell
 from search.observation import Observation
+from service.measured_cache import read_outcome
 from service.observations import observations_from_dict
 from service.profile_scope import ProfileScope, scope_from_dict
 from service.store import profiles
-from service.store.measurements import Measurements
 from service.store.profiles import Profiles
 from service.store.rows import DeviceProfileRow, ProfileEntryRow
 from service.store.trials import Candidates
@@ -39,7 +39,7 @@ class ProfileReader:
         entry = next(each for each in self.entries if each.kind == profiles.BANDWIDTH)
         if entry.measurement_id is None or entry.state != profiles.DONE:
             return ()
-        outcome = outcome_from_dict(Measurements(self.session).get(entry.measurement_id).outcome)
+        outcome = read_outcome(self.session, entry.measurement_id)
         return outcome.teams if isinstance(outcome, BandwidthMeasured) else ()
 
 

@@ -7,8 +7,7 @@ from typing import Any
 from devices.outcome import Measured, PhaseSamples
 from devices.summary import student_t, summarise
 from reports.rows import DeviceRow, SentinelPoint
-from service.measurement_desk import measured_of
-from service.store.rows import CalibrationRow, MeasurementRow
+from service.store.rows import CalibrationRow
 from service.store.rows import DeviceRow as StoredDevice
 
 SHOWN_FACTS = {
@@ -25,15 +24,15 @@ SHOWN_FACTS = {
 
 
 def device_row(
-    device: StoredDevice, target: str, calibration: CalibrationRow | None, measurement: MeasurementRow | None
+    device: StoredDevice, target: str, calibration: CalibrationRow | None, measured: Measured | None
 ) -> DeviceRow:
-    """Show a device as a target of a study."""
+    """Show a device as a target of a study, with its calibration and what was `measured` for that."""
     reference: Mapping[str, float] = calibration.reference if calibration else {}
     return DeviceRow(
         name=device.name,
         target=target,
         facts=device_facts(device.facts),
-        calibration=_calibration(calibration, measurement),
+        calibration=_calibration(calibration, measured),
         sentinel_prefill_ms=reference.get("prefill_ms"),
         sentinel_decode_ms=reference.get("decode_ms"),
     )
@@ -73,7 +72,7 @@ def _text(name: str, value: object) -> str:
     return str(value)
 
 
-def _calibration(row: CalibrationRow | None, measurement: MeasurementRow | None) -> dict[str, str]:
+def _calibration(row: CalibrationRow | None, measured: Measured | None) -> dict[str, str]:
     if row is None:
         return {"state": "not calibrated yet"}
     reference = row.reference
@@ -83,7 +82,6 @@ def _calibration(row: CalibrationRow | None, measurement: MeasurementRow | None)
         "prefill": f"{reference['prefill_ms']:.1f} ms",
         "decode": f"{reference['decode_ms']:.2f} ms",
     }
-    measured = measured_of(measurement) if measurement is not None else None
     if measured is None:
         return shown
     shown["prefill"] += _level_interval(measured.prefill, reference["prefill_log_spread"])

@@ -35,8 +35,22 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=DEFAULT_PORT, ge=0, le=65535)
     lease_seconds: float = Field(default=30.0, ge=0.5, le=3600)
-    heartbeat_seconds: float = Field(default=2.0, ge=0.1, le=1200)
+    heartbeat_seconds: float = Field(default=10.0, ge=0.1, le=1200)
+    lead_seconds: float = Field(default=15.0, ge=0.5, le=600)
     database_url: str = ""
+    blob_store: str = ""
+    """Where graphs and samples lie: s3://BUCKET/PREFIX; the data folder where nothing is said."""
+    secret_key: str = Field(default="", repr=False)
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    names: tuple[str, ...] = ()
+    """Names under which the service is reached, beside `host`: behind a proxy, or by DNS."""
+    plain_http: str = ""
+    """Words that say that tokens may cross a network unencrypted; see `service.up`."""
+    behind_proxy: bool = False
+    """A proxy on this machine or network ends TLS, and says for whom in X-Forwarded-For and X-Forwarded-Proto."""
+    private_webhooks: bool = False
+    """Webhooks may be sent to this machine and its network, and without TLS."""
     body_limit_bytes: int = Field(default=2 * 1024**2, ge=1024)
     result_limit_bytes: int = Field(default=32 * 1024**2, ge=1024)
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from devices.outcome import BandwidthMeasured, Measured, outcome_from_dict
+from devices.outcome import BandwidthMeasured, Measured
+from service.measured_cache import read_outcome
 from service.store.jobs import DONE, Jobs
-from service.store.measurements import Measurements
 from service.store.rows import TrialMeasurementRow
 
 
@@ -34,7 +34,7 @@ def read_answer(session: Session, row: TrialMeasurementRow) -> Measured | Failur
 
 
 def _read_measurement(session: Session, measurement_id: str) -> Measured | Failure:
-    outcome = outcome_from_dict(Measurements(session).get(measurement_id).outcome)
+    outcome = read_outcome(session, measurement_id)
     if isinstance(outcome, Measured):
         return outcome
     assert not isinstance(outcome, BandwidthMeasured), "a trial's job answers with nothing else"

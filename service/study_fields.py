@@ -117,6 +117,7 @@ class StudyFields(Fields):
     study: StudyName
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
     trials: int = Field(ge=1, le=100_000)
+    device_minutes: Number | None = Field(default=None, gt=0.0, le=1e6)
     budget: BudgetFields
     space: SpaceFields
     precision: PrecisionFields = PrecisionFields()

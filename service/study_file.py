@@ -47,6 +47,7 @@ class StudyDefinition:
     name: str
     seed: int
     trials: int
+    device_minutes: float | None
     budget: Budget
     space: SearchSpace
     precision: Precision
@@ -132,6 +133,7 @@ def _define(fields: StudyFields) -> StudyDefinition:
         name=fields.study,
         seed=fields.seed,
         trials=fields.trials,
+        device_minutes=fields.device_minutes,
         budget=budget,
         space=space,
         precision=precision,

@@ -18,7 +18,8 @@ from service.quality_scores import QualityScores
 from service.store import studies, trials
 from service.store.agents import Devices
 from service.store.measurements import Calibrations
-from service.store.rows import DeviceRow
+from service.store.rows import DeviceRow, StudyRow
+from service.store.shares import Shares
 from service.store.studies import Studies
 from service.store.trials import Candidates, TrialDraft, Trials
 from service.study_file import StudyDefinition, Target, stored_study
@@ -136,13 +137,14 @@ class StudyLead:
         with self.parts.database.read() as session:
             rows = Trials(session).of_study(self.study_id)
             counted = sum(row.kind != trials.REFERENCE for row in rows)
-            is_enough = counted >= self.definition.trials
-            waits = not is_last and (is_enough or self._is_exhausted)
-            history = [] if is_enough or waits else history_of(session, rows)
+            study = Studies(session).find(self.study_id)
+            enough = _enough(session, study, counted)
+            waits = not is_last and (enough is not None or self._is_exhausted)
+            history = [] if enough is not None or waits else history_of(session, rows)
         if waits:
             return False
-        if is_enough:
-            return self._finish_or_repeat("")
+        if enough is not None:
+            return self._finish_or_repeat(enough)
         proposal = _proposer(self.definition, history).ask()
         if proposal is None:
             self._is_exhausted = True  # asking costs hundreds of draws, beside what is being measured
@@ -226,7 +228,7 @@ def add_known(session: Session, study_id: str, kind: str, known: NamedArchitectu
 
 
 def resume(session: Session, study_id: str) -> None:
-    """Let a failed or cancelled study go on; trials that failed by their device's doing are run again."""
+    """Let a study that was stopped go on; trials that failed by their device's doing are run again."""
     if not Studies(session).resume(study_id):
         return
     Trials(session).drop_cancelled(study_id)
@@ -235,6 +237,16 @@ def resume(session: Session, study_id: str) -> None:
             Trials(session).put_back(row.id)
     for row in Trials(session).with_state(study_id, trials.RUNNING):
         Trials(session).put_back(row.id)
+
+
+def _enough(session: Session, study: StudyRow, counted: int) -> str | None:
+    """Say that a study has proposed all that it may, "" for its trials and in words for its minutes; None if not."""
+    if counted >= study.trials_wanted:
+        return ""
+    minutes = study.device_minutes_wanted
+    if minutes is not None and Shares(session).used_seconds(study.id) >= 60 * minutes:
+        return f"its {minutes:g} device-minutes are used up after {counted} trials"
+    return None
 
 
 def _proposer(definition: StudyDefinition, history: list[Told]) -> Proposer:

@@ -23,7 +23,7 @@ from service.store import trials
 from service.store.jobs import Jobs
 from service.store.rows import TrialMeasurementRow, TrialRow
 from service.study_progress import progress_of
-from service.study_rows import StudyRows, front_of, read_rows
+from service.study_rows import BoundDevice, StudyRows, front_of, read_rows
 
 LOG_LINES = 20
 TIME_CAVEAT = (
@@ -66,7 +66,10 @@ def study_report(
         trials=tuple(
             trial_row(rows, each, front, ceilings, _log_excerpt(session, rows, each)) for each in rows.trials
         ),
-        devices=tuple(device_row(b.device, b.target, b.calibration, b.measurement) for b in rows.devices),
+        devices=tuple(
+            device_row(bound.device, bound.target, bound.calibration, _calibrated(session, cache, bound))
+            for bound in rows.devices
+        ),
         hypervolume=_hypervolume(rows),
         reference_point=_reference_point(rows),
         repeatability=repeat_rows(list(_repeated(rows, answers)), [each.target for each in rows.devices]),
@@ -130,11 +133,15 @@ def _in_session(
     """Calibrations first, then trials and repeats in the order in which they were measured."""
     found: list[tuple[str, str, Measured]] = []
     for bound in rows.devices:
-        measured = cache.read(session, bound.measurement.id) if bound.measurement else None
+        measured = _calibrated(session, cache, bound)
         if measured is not None:
             found.append(("calibration", bound.target, measured))
     taken = sorted(answers, key=lambda each: str(each.measured.passport.get("started_at", "")))
     return found + [(_label(each), each.row.target, each.measured) for each in taken]
+
+
+def _calibrated(session: Session, cache: MeasuredCache, bound: BoundDevice) -> Measured | None:
+    return cache.read(session, bound.measurement.id) if bound.measurement else None
 
 
 def _label(answer: _Answer) -> str:

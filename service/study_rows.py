@@ -68,9 +68,9 @@ class StudyRows:
 
     @property
     def requested_trials(self) -> int:
-        """Candidates asked for: those of the study file, and what was enqueued beyond them."""
+        """Candidates asked for: those of the study file, what it was extended by, and what was enqueued beyond them."""
         counted = sum(row.kind != trials.REFERENCE for row in self.trials)
-        return max(self.definition.trials, counted)
+        return max(self.study.trials_wanted, counted)
 
     @property
     def elapsed_seconds(self) -> float:

@@ -8,13 +8,16 @@ from service.store.rows import StudyRow, TrialRow
 from service.store.trials import Trials
 from service.study_file import StudyDefinition
 from service.study_history import points_of
+from service.study_rows import front_of
 
 
 def update_hypervolume(session: Session, definition: StudyDefinition, trial: TrialRow) -> None:
-    """Freeze the reference point when it is time, and note the volume once `trial` was told."""
+    """Freeze the reference point when it is time, and note the front's size, and its volume once `trial` was told."""
     study = session.get_one(StudyRow, trial.study_id)
     directions = [objective.direction for objective in definition.objectives]
-    measured = points_of(Trials(session).of_study(trial.study_id), definition)
+    rows = Trials(session).of_study(trial.study_id)
+    measured = points_of(rows, definition)
+    study.front_size = len(front_of(rows, definition).numbers)
     if study.reference_point is None:
         if len(measured) < min(START_UP_TRIALS, definition.trials):
             return

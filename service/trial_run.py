@@ -85,6 +85,7 @@ class TrialRun:
                 return  # stopped by a user in the meantime
             row.state = trials.RUNNING
             row.launched_at = database_now(session)
+            Trials(session).tell(row)
             architecture = architecture_of(session, row)
             ordered = {each.target for each in Trials(session).measurements(trial_id)}
             scored = bool(row.observations)

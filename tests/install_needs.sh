@@ -5,7 +5,7 @@ PATH="$PATH:/usr/sbin:/usr/local/sbin"
 
 missing=""
 for need in chromium:chromium sshd:openssh-server adb:adb mksh:mksh toybox:toybox busybox:busybox \
-    qemu-aarch64-static:qemu-user-static proot:proot ip:iproute2 iptables:iptables; do
+    qemu-aarch64-static:qemu-user-static proot:proot ip:iproute2 iptables:iptables pg_ctlcluster:postgresql; do
     command -v "${need%%:*}" >/dev/null 2>&1 || missing="$missing ${need##*:}"
 done
 [ -z "$missing" ] && exit 0

@@ -6,9 +6,22 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.orm import Session
 
-from service.api.dependencies import PROTOCOL, ServiceParts, require_agent
+from service import leases
+from service.api.authorisation import AuditedRoute, address_of, reads
+from service.api.dependencies import (
+    PROTOCOL,
+    AgentPrincipal,
+    ServiceParts,
+    require_agent,
+    require_own,
+    require_protocol,
+)
 from service.api.schemas import (
+    AgentEnrolled,
+    AgentEnrolment,
+    AgentOut,
     AgentRegistered,
     AgentRegistration,
     DeviceKnown,
@@ -18,18 +31,46 @@ from service.api.schemas import (
     Stored,
     VersionOut,
 )
+from service.device_state import is_online
+from service.errors import Conflict
 from service.parts import Parts
+from service.rights import Principal
 from service.store.agents import Agents, DeviceRegistration, Devices
+from service.store.database import database_now
 from service.store.jobs import Jobs
 from service.store.stations import StationGiven, Stations
 from service.version import VERSION
+from service.work_watch import WorkWatch
 
 router = APIRouter(prefix="/agents", tags=["agents"], dependencies=[Depends(require_agent)])
+open_router = APIRouter(prefix="/agents", tags=["agents"], dependencies=[reads])
+"""What others may ask about agents."""
+enrolling_router = APIRouter(
+    prefix="/agents", tags=["agents"], dependencies=[Depends(require_protocol)], route_class=AuditedRoute
+)
+"""What an agent may ask before it has a token."""
 AgentId = Annotated[str, Path(max_length=100)]
 
-POLL_S = 0.2
-LOOK_AGAIN_S = 2.0
-"""Look at the table this often even if no bell was rung: leases expire and back-offs end silently."""
+
+@open_router.get("")
+def list_agents(parts: ServiceParts) -> list[AgentOut]:
+    """List every agent, oldest first."""
+    with parts.database.read() as session:
+        now = database_now(session)
+        served: dict[str, list[str]] = {}
+        for device in Devices(session).all():
+            served.setdefault(device.agent_id, []).append(device.name)
+        return [
+            AgentOut(
+                id=row.id,
+                name=row.name,
+                created_at=row.created_at,
+                last_seen_at=row.last_seen_at,
+                online=is_online(row, now),
+                devices=served.get(row.id, []),
+            )
+            for row in Agents(session).all()
+        ]
 
 
 @router.get("/hello")
@@ -38,11 +79,22 @@ def hello() -> VersionOut:
     return VersionOut(version=VERSION, protocol=PROTOCOL)
 
 
+@enrolling_router.post("/enrol", status_code=201)
+def enrol(given: AgentEnrolment, request: Request, parts: ServiceParts) -> AgentEnrolled:
+    """Give an agent a token of its own for an enrolment code, which counts once."""
+    with parts.database.write() as session:
+        agent_id = Agents(session).register(given.identity, given.name).id
+    token = parts.gatekeeper.enrol(given.code, agent_id, given.name, address_of(request))
+    return AgentEnrolled(agent_id=agent_id, token=token)
+
+
 @router.post("")
-def register(given: AgentRegistration, parts: ServiceParts) -> AgentRegistered:
+def register(given: AgentRegistration, parts: ServiceParts, principal: AgentPrincipal) -> AgentRegistered:
     """Register an agent and the devices it can reach; safe to repeat."""
     with parts.database.write() as session:
         agent = Agents(session).register(given.identity, given.name)
+        require_own(principal, agent.id)
+        _refuse_others_devices(session, principal, given)
         if given.is_start:  # what it held before, nobody is measuring
             Jobs(session).end_leases_of(agent.id)
         devices = [
@@ -56,12 +108,32 @@ def register(given: AgentRegistration, parts: ServiceParts) -> AgentRegistered:
     return AgentRegistered(agent_id=agent.id, devices=known)
 
 
+def _refuse_others_devices(session: Session, principal: Principal, given: AgentRegistration) -> None:
+    """Let no enrolled agent take a device from under one that is serving it."""
+    if principal.agent_id is None:
+        return
+    for each in given.devices:
+        device = Devices(session).with_identity(each.identity)
+        holder = None if device is None else Agents(session).get(device.agent_id)
+        if holder is None or holder.id == principal.agent_id or not is_online(holder, database_now(session)):
+            continue
+        raise Conflict(
+            f"the device {each.name!r} is served by the agent {holder.name!r}",
+            field="devices",
+            hint=f"stop serving it there: take it out of the agent.toml of {holder.name}",
+            code="served-elsewhere",
+        )
+
+
 @router.put("/{agent_id}/stations")
-def tell_stations(agent_id: AgentId, given: StationsGiven, parts: ServiceParts) -> Stored:
+def tell_stations(
+    agent_id: AgentId, given: StationsGiven, parts: ServiceParts, principal: AgentPrincipal
+) -> Stored:
     """Say how an agent stands to every device it knows; what it no longer names is forgotten.
 
     Agents repeat it while they live, also when all their devices rest.
     """
+    require_own(principal, agent_id)
     told = [
         StationGiven(each.name, each.kind, each.identity, each.state, each.words) for each in given.stations
     ]
@@ -73,27 +145,37 @@ def tell_stations(agent_id: AgentId, given: StationsGiven, parts: ServiceParts) 
 
 @router.post("/{agent_id}/lease", response_model=LeaseGranted, responses={204: {"description": "no job"}})
 async def lease(
-    agent_id: AgentId, wish: LeaseWish, request: Request, parts: ServiceParts
+    agent_id: AgentId, wish: LeaseWish, request: Request, parts: ServiceParts, principal: AgentPrincipal
 ) -> LeaseGranted | Response:
     """Wait up to `wait_s` for a job of one of these idle devices."""
+    require_own(principal, agent_id)
     deadline = time.monotonic() + wish.wait_s
-    while True:
-        seen = parts.bell.rings
-        granted = await run_in_threadpool(_try_lease, parts, agent_id, wish)
-        if granted is not None:
-            return granted
-        await _until_worth_looking(parts, seen, deadline)
-        if time.monotonic() >= deadline or await request.is_disconnected():
-            return Response(status_code=204)
+    watch = request.app.state.work_watch
+    assert isinstance(watch, WorkWatch)
+    with watch.waiting(wish.device_ids) as woken:
+        while True:
+            woken.clear()
+            granted = await run_in_threadpool(_try_lease, parts, agent_id, wish)
+            if granted is not None:
+                return granted
+            if not await _woken_before(woken, deadline) or await request.is_disconnected():
+                return Response(status_code=204)
 
 
 def _try_lease(parts: Parts, agent_id: str, wish: LeaseWish) -> LeaseGranted | None:
     settings = parts.settings
+    with parts.database.read() as session:  # most look in vain, and those must not wait for each other
+        is_worth_it = Agents(session).needs_touch(agent_id) or Jobs(session).devices_with_work(
+            wish.device_ids, settings.lease_seconds
+        )
+    if not is_worth_it:
+        return None
     with parts.database.write() as session:
         Agents(session).touch(agent_id)
         for each in wish.held:  # first: the service or its agent may have slept beyond their end
             Jobs(session).keep_alive(each.job_id, each.token, settings.lease_seconds)
         job = Jobs(session).lease(agent_id, wish.device_ids, settings.lease_seconds)
+        agents = Agents(session).count_heard_of(database_now(session)) if job is not None else 0
     if job is None:
         return None
     return LeaseGranted(
@@ -101,12 +183,14 @@ def _try_lease(parts: Parts, agent_id: str, wish: LeaseWish) -> LeaseGranted | N
         device_id=job.device_id,
         token=job.token,
         expires_in_s=settings.lease_seconds,
-        heartbeat_s=settings.heartbeat_seconds,
+        heartbeat_s=leases.heartbeat_s(settings.heartbeat_seconds, agents),
         plan=job.plan,
     )
 
 
-async def _until_worth_looking(parts: Parts, seen: int, deadline: float) -> None:
-    look_again = min(deadline, time.monotonic() + LOOK_AGAIN_S)
-    while parts.bell.rings == seen and time.monotonic() < look_again:
-        await asyncio.sleep(POLL_S)
+async def _woken_before(woken: asyncio.Event, deadline: float) -> bool:
+    try:
+        await asyncio.wait_for(woken.wait(), deadline - time.monotonic())
+    except TimeoutError:
+        return False
+    return True

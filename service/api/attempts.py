@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from devices.untrusted_text import visible_line, visible_log
+from service.api.authorisation import reads
 from service.api.dependencies import ServiceParts
 from service.api.schemas import AttemptOut
 from service.errors import NotFound
@@ -14,7 +15,7 @@ from service.store.requests import MeasurementRequests
 from service.store.studies import Studies
 from service.store.trials import Trials
 
-router = APIRouter(tags=["attempts"])
+router = APIRouter(tags=["attempts"], dependencies=[reads])
 Key = Annotated[str, Path(max_length=100)]
 
 

@@ -5,8 +5,10 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 
 from devices.service_link import PROTOCOL_VERSION, VERSION_FORM
-from service.errors import NotAuthorised, ProtocolMismatch
+from service.api.authorisation import principal_of
+from service.errors import Forbidden, ProtocolMismatch
 from service.parts import Parts
+from service.rights import Principal, Right
 from service.version import VERSION
 
 PROTOCOL = PROTOCOL_VERSION
@@ -22,20 +24,36 @@ def parts_of(request: Request) -> Parts:
 ServiceParts = Annotated[Parts, Depends(parts_of)]
 
 
-def require_agent(
-    parts: ServiceParts,
-    loopfront_protocol: Annotated[str, Header()] = "",
-    loopfront_version: Annotated[str, Header()] = "",
-    authorization: Annotated[str, Header()] = "",
+def require_protocol(
+    loopfront_protocol: Annotated[str, Header()] = "", loopfront_version: Annotated[str, Header()] = ""
 ) -> None:
-    """Let only an agent pass that speaks this protocol and shows this service's token."""
+    """Let only an agent pass that speaks this protocol."""
     if loopfront_protocol != PROTOCOL:
         raise _mismatch(loopfront_protocol[:20], loopfront_version)
-    if not parts.agent_token.is_shown_by(authorization):
-        raise NotAuthorised(
-            "the agent's token is wrong" if authorization else "the agent shows no token",
+
+
+def require_agent(request: Request, _protocol: Annotated[None, Depends(require_protocol)]) -> Principal:
+    """Let only an agent pass that speaks this protocol and shows an agent's token."""
+    principal = principal_of(request)
+    if not principal.may(Right.WORK):
+        raise Forbidden(
+            f"the token {principal.name!r} is no agent's",
             field="Authorization",
-            hint="`loopfront token agent` on the service's machine prints the command with the right one",
+            hint="`loopfront token agent` on the service's machine prints the command with a right one",
+        )
+    return principal
+
+
+AgentPrincipal = Annotated[Principal, Depends(require_agent)]
+
+
+def require_own(principal: Principal, agent_id: str | None) -> None:
+    """Refuse an agent that means another one; the agents of a service's own machine and user share a token."""
+    if principal.agent_id is not None and principal.agent_id != agent_id:
+        raise Forbidden(
+            f"the token {principal.name!r} belongs to another agent",
+            field="Authorization",
+            hint="each agent enrols for itself: `loopfront token agent` prints the command",
         )
 
 

@@ -1,22 +1,34 @@
-"""Devices that agents know: list them, pause and resume them, label them."""
+"""Devices that agents know: list and read them, pause, resume and quarantine them, label them."""
 
+from collections.abc import Sequence
+from datetime import datetime
+from statistics import median
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from sqlalchemy.orm import Session
 
+from devices.summary import sentinel_levels_ms
+from service.api.authorisation import AuditedRoute, manages_devices, reads
 from service.api.dependencies import ServiceParts
-from service.api.schemas import DeviceOut, LabelsGiven, PauseGiven, StationOut
-from service.device_state import is_online, state_of_device, state_of_station
+from service.api.schemas import (
+    DeviceOut,
+    LabelsGiven,
+    PauseGiven,
+    QuarantineGiven,
+    SentinelOut,
+    StationOut,
+)
+from service.device_state import DeviceState, is_online, state_of_station, states_of_devices
 from service.parts import Parts
 from service.store.agents import Agents, Devices
 from service.store.database import database_now
 from service.store.jobs import PAUSED, Jobs
-from service.store.measurements import Measurements
-from service.store.rows import DeviceRow
+from service.store.measurements import Calibrations, Measurements
+from service.store.rows import AgentRow, DeviceRow
 from service.store.stations import Stations
 
-router = APIRouter(prefix="/devices", tags=["devices"])
+router = APIRouter(prefix="/devices", tags=["devices"], dependencies=[reads], route_class=AuditedRoute)
 DeviceKey = Annotated[str, Path(max_length=100, description="a device's id or name")]
 
 
@@ -24,7 +36,7 @@ DeviceKey = Annotated[str, Path(max_length=100, description="a device's id or na
 def list_devices(parts: ServiceParts) -> list[DeviceOut]:
     """List every registered device by name."""
     with parts.database.read() as session:
-        return [_shown(session, row) for row in Devices(session).all()]
+        return _all_shown(session, Devices(session).all())
 
 
 @router.get("/unregistered")
@@ -41,7 +53,47 @@ def list_unregistered(parts: ServiceParts) -> list[StationOut]:
         ]
 
 
-@router.post("/{device_id}/pause")
+@router.get("/{device_id}")
+def read_device(device_id: DeviceKey, parts: ServiceParts) -> DeviceOut:
+    """Read one device."""
+    with parts.database.read() as session:
+        return _shown(session, Devices(session).named(device_id))
+
+
+@router.get("/{device_id}/sentinels")
+def sentinels(
+    device_id: DeviceKey, parts: ServiceParts, newest: Annotated[int, Query(ge=1, le=1000)] = 200
+) -> list[SentinelOut]:
+    """List how fast the sentinel ran on a device in its newest measurements, the newest first, and its calibrations."""
+    with parts.database.read() as session:
+        row = Devices(session).named(device_id)
+        rows = Measurements(session).newest_measured(row.id, newest)
+        calibrations = Calibrations(session).by_measurement([each.id for each in rows])
+        levels = [(each, parts.measured.read(session, each.id)) for each in rows]
+    return [
+        SentinelOut(
+            measurement_id=each.id,
+            measured_at=each.created_at,
+            prefill_ms=median(sentinel_levels_ms(measured.prefill)),
+            decode_ms=median(sentinel_levels_ms(measured.decode)),
+            calibration_id=calibrations.get(each.id),
+        )
+        for each, measured in levels
+        if measured is not None
+    ]
+
+
+@router.post("/{device_id}/quarantine", dependencies=[manages_devices])
+def quarantine(device_id: DeviceKey, given: QuarantineGiven, parts: ServiceParts) -> DeviceOut:
+    """Trust nothing of a device until `loopfront agent doctor` on its lab host has passed it."""
+    with parts.database.write() as session:
+        row = Devices(session).named(device_id)
+        Devices(session).quarantine(Devices(session).locked(row.id), given.reason)
+        Jobs(session).take_back(row.id, PAUSED, f"the device was quarantined: {given.reason}")
+    return _read(parts, row.id)
+
+
+@router.post("/{device_id}/pause", dependencies=[manages_devices])
 def pause(device_id: DeviceKey, given: PauseGiven, parts: ServiceParts) -> DeviceOut:
     """Measure nothing more on a device; what is under way goes back on its list and ends within seconds."""
     with parts.database.write() as session:
@@ -52,7 +104,7 @@ def pause(device_id: DeviceKey, given: PauseGiven, parts: ServiceParts) -> Devic
     return _read(parts, row.id)
 
 
-@router.post("/{device_id}/resume")
+@router.post("/{device_id}/resume", dependencies=[manages_devices])
 def resume(device_id: DeviceKey, parts: ServiceParts) -> DeviceOut:
     """Let a paused device be measured again."""
     with parts.database.write() as session:
@@ -61,7 +113,7 @@ def resume(device_id: DeviceKey, parts: ServiceParts) -> DeviceOut:
     return _read(parts, row.id)
 
 
-@router.patch("/{device_id}")
+@router.patch("/{device_id}", dependencies=[manages_devices])
 def change(device_id: DeviceKey, given: LabelsGiven, parts: ServiceParts) -> DeviceOut:
     """Set labels over those that the device's agent gives it."""
     with parts.database.write() as session:
@@ -77,7 +129,19 @@ def _read(parts: Parts, device_id: str) -> DeviceOut:
 
 
 def _shown(session: Session, row: DeviceRow) -> DeviceOut:
-    agent, state = Agents(session).get(row.agent_id), state_of_device(session, row)
+    return _all_shown(session, [row])[0]
+
+
+def _all_shown(session: Session, rows: Sequence[DeviceRow]) -> list[DeviceOut]:
+    now, states = database_now(session), states_of_devices(session, rows)
+    agents = {each.id: each for each in Agents(session).all()}
+    newest = Measurements(session).newest_on([row.id for row in rows])
+    return [_out(row, agents[row.agent_id], states[row.id], newest.get(row.id), now) for row in rows]
+
+
+def _out(
+    row: DeviceRow, agent: AgentRow, state: DeviceState, last_measured_at: datetime | None, now: datetime
+) -> DeviceOut:
     return DeviceOut(
         id=row.id,
         name=row.name,
@@ -86,11 +150,11 @@ def _shown(session: Session, row: DeviceRow) -> DeviceOut:
         facts=row.facts,
         agent=agent.name,
         last_seen_at=agent.last_seen_at,
-        online=is_online(agent, database_now(session)),
+        online=is_online(agent, now),
         state=state.state,
         reason=state.reason,
         hint=state.hint,
-        last_measured_at=Measurements(session).newest_on(row.id),
+        last_measured_at=last_measured_at,
         examined_at=row.examined_at,
         examination=row.examination,
         log_job_id=row.quarantine_job_id,

@@ -4,35 +4,41 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Path
+from sqlalchemy.orm import Session
 
 from devices.bandwidth_plan import BandwidthPlan
 from devices.outcome import BandwidthMeasured, Measured
 from devices.untrusted_text import visible_line
 from service.api.attempts import attempt_out
-from service.api.dependencies import ServiceParts, require_agent
+from service.api.authorisation import reads
+from service.api.dependencies import AgentPrincipal, ServiceParts, require_own
 from service.api.schemas import Heartbeat, JobLog, JobResult, LeaseExtended, Release, Stored
 from service.device_result import read_result, unusable_result
 from service.errors import BadInput, ResultRefused
 from service.parts import Parts
+from service.rights import Principal
 from service.store.agents import Agents
 from service.store.attempts import Attempts
 from service.store.database import database_now
 from service.store.jobs import Jobs
+from service.store.samples import put_samples
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
-from_an_agent = Depends(require_agent)
 JobId = Annotated[str, Path(max_length=100)]
 
 
-@router.post("/{job_id}/heartbeat", dependencies=[from_an_agent])
-def heartbeat(job_id: JobId, given: Heartbeat, parts: ServiceParts) -> LeaseExtended:
+@router.post("/{job_id}/heartbeat")
+def heartbeat(
+    job_id: JobId, given: Heartbeat, parts: ServiceParts, principal: AgentPrincipal
+) -> LeaseExtended:
     """Extend a lease; 409 when a newer token was granted, or with code `paused` when its device was paused.
 
     Agents ask every few seconds, so that a pause is heard of soon; most of that costs the database one look.
     """
     lease_s = parts.settings.lease_seconds
     with parts.database.read() as session:
+        _require_own_attempt(session, principal, job_id, given.token)
         expires_at = Jobs(session).lease_without_extension(job_id, given.token, lease_s)
         if expires_at is not None:
             return LeaseExtended(expires_in_s=(expires_at - database_now(session)).total_seconds())
@@ -45,12 +51,14 @@ def heartbeat(job_id: JobId, given: Heartbeat, parts: ServiceParts) -> LeaseExte
     return LeaseExtended(expires_in_s=lease_s)
 
 
-@router.post("/{job_id}/result", dependencies=[from_an_agent])
-def result(job_id: JobId, given: JobResult, parts: ServiceParts) -> Stored:
+@router.post("/{job_id}/result")
+def result(job_id: JobId, given: JobResult, parts: ServiceParts, principal: AgentPrincipal) -> Stored:
     """Store what became of a job; 409 (and kept as evidence) when it no longer counts.
 
     A result that can't be used is refused by name, and its attempt ends as a runner fault.
     """
+    with parts.database.read() as session:
+        _require_own_attempt(session, principal, job_id, given.token)
     try:
         outcome = read_result(given.outcome)
         _require_answer(parts, job_id, outcome)
@@ -62,16 +70,17 @@ def result(job_id: JobId, given: JobResult, parts: ServiceParts) -> Stored:
     return Stored(stored=True)
 
 
-@router.post("/{job_id}/release", dependencies=[from_an_agent])
-def release(job_id: JobId, given: Release, parts: ServiceParts) -> Stored:
+@router.post("/{job_id}/release")
+def release(job_id: JobId, given: Release, parts: ServiceParts, principal: AgentPrincipal) -> Stored:
     """Give a job back unmeasured."""
     with parts.database.write() as session:
+        _require_own_attempt(session, principal, job_id, given.token)
         Jobs(session).release(job_id, given.token, visible_line(given.reason))
     parts.bell.ring()
     return Stored(stored=True)
 
 
-@router.get("/{job_id}/log")
+@router.get("/{job_id}/log", dependencies=[reads])
 def log(job_id: JobId, parts: ServiceParts) -> JobLog:
     """Read every attempt of a job with the log of what ran."""
     with parts.database.read() as session:
@@ -89,13 +98,21 @@ def log(job_id: JobId, parts: ServiceParts) -> JobLog:
     )
 
 
+def _require_own_attempt(session: Session, principal: Principal, job_id: str, token: int) -> None:
+    """Refuse an agent that speaks of a lease that another one was granted."""
+    attempt = Jobs(session).attempt(job_id, token)
+    if attempt is not None:
+        require_own(principal, attempt.agent_id)
+
+
 def _store(parts: Parts, job_id: str, token: int, outcome: dict[str, Any]) -> None:
+    samples = put_samples(parts.blobs, outcome)
     try:
         with parts.database.write() as session:
-            Jobs(session).report(job_id, token, outcome)
+            Jobs(session).report(job_id, token, outcome, samples)
     except ResultRefused as refusal:
         with parts.database.write() as session:
-            Jobs(session).keep_evidence(job_id, token, refusal.code, outcome)
+            Jobs(session).keep_evidence(job_id, token, refusal.code, outcome, samples)
         raise
     parts.bell.ring()
 

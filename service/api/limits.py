@@ -22,9 +22,11 @@ class KnownHostOnly:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
-        self.names = LOOPBACK_NAMES | {settings.host.lower()}
-        # By number alone: only a name can be made to mean this machine by a page on the web.
+        self.names = LOOPBACK_NAMES | {settings.host.lower(), *(name.lower() for name in settings.names)}
+        # By number alone: only a name can be made to mean this machine by a page on the web. Behind a proxy, which
+        # asks by a name of its own, the proxy decides.
         self.takes_any_number = settings.host in EVERYWHERE
+        self.takes_any_name = settings.behind_proxy and not settings.names
         self.address = f"http://{settings.host}:{settings.port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,7 +56,7 @@ class KnownHostOnly:
         await problem(error)(scope, receive, send)
 
     def _is_ours(self, name: str) -> bool:
-        return name in self.names or (self.takes_any_number and _is_number(name))
+        return self.takes_any_name or name in self.names or (self.takes_any_number and _is_number(name))
 
 
 def _is_number(name: str) -> bool:

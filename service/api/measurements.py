@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from operators.errors import ArchitectureError
 from operators.precision import Precision
 from reports.encoding import measurement_to_dict
+from service.api.authorisation import AuditedRoute, reads, submits
 from service.api.dependencies import ServiceParts
 from service.api.schemas import MeasurementOut, MeasurementWish
 from service.device_limits import refuse_threads
@@ -27,10 +28,12 @@ from service.study_file import Target
 from service.study_lead import find_device
 from service.workloads import workload_of
 
-router = APIRouter(prefix="/measurements", tags=["measurements"])
+router = APIRouter(
+    prefix="/measurements", tags=["measurements"], dependencies=[reads], route_class=AuditedRoute
+)
 
 
-@router.post("", status_code=202)
+@router.post("", dependencies=[submits], status_code=202)
 def request_measurement(wish: MeasurementWish, parts: ServiceParts) -> MeasurementOut:
     """Have one architecture measured; read the answer under the id that is returned."""
     place = next((name for name in ("reference", "layout") if getattr(wish, name)), "architecture")
@@ -61,7 +64,7 @@ def read_measurement(
         return _shown(session, parts, row)
 
 
-@router.post("/{measurement_id}/cancel")
+@router.post("/{measurement_id}/cancel", dependencies=[submits])
 def cancel_measurement(
     measurement_id: Annotated[str, Path(max_length=100)], parts: ServiceParts
 ) -> MeasurementOut:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import HTMLResponse
 from sqlalchemy.orm import Session
 
@@ -18,31 +18,50 @@ from reports.pages import (
 from reports.profile_page import render_profile_page
 from reports.rows import DeviceSummaryRow, PageUrls, StudySummaryRow, TrialDetail
 from service.api.attempts import device_attempts, trial_attempts
+from service.api.authorisation import principal_of
 from service.api.dependencies import ServiceParts
 from service.api.devices import list_devices, list_unregistered
+from service.api.login import NotLoggedIn
 from service.api.profiles import newest_profile, profile_page
 from service.attempt_rows import attempt_row
 from service.device_rows import device_rows
-from service.errors import NotFound
+from service.errors import NotAuthorised, NotFound
 from service.parts import Parts
 from service.profile_report import profile_report
+from service.rights import Right
 from service.store.profiles import Profiles
 from service.store.rows import StudyRow
-from service.store.studies import Studies
-from service.study_progress import progress_of
+from service.store.shares import Shares
+from service.store.studies import Studies, StudyFilter
 from service.study_report import study_report
-from service.study_rows import read_rows
 
-router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+def require_session(request: Request) -> None:
+    """Let only who may read see pages; a browser without a session is sent to log in."""
+    try:
+        principal = principal_of(request)
+    except NotAuthorised:
+        query = f"?{request.url.query}" if request.url.query else ""
+        raise NotLoggedIn(request.url.path + query) from None
+    if not principal.may(Right.READ):
+        raise NotLoggedIn(request.url.path)
+
+
+router = APIRouter(
+    include_in_schema=False, default_response_class=HTMLResponse, dependencies=[Depends(require_session)]
+)
 DeviceKey = Annotated[str, Path(max_length=200)]
 StudyKey = Annotated[str, Path(max_length=100)]
+NEWEST = 50
+"""Studies on the first page; `loopfront study list` has them all."""
 
 
 @router.get("/")
 def index(parts: ServiceParts) -> HTMLResponse:
-    """Show every study and every device."""
+    """Show the newest studies and every device."""
     with parts.database.read() as session:
-        studies = tuple(_study_line(session, row) for row in Studies(session).all())
+        newest = Studies(session).page(StudyFilter(), None, NEWEST)
+        studies = tuple(_study_line(session, row) for row in newest)
     return HTMLResponse(render_index(studies, _device_rows(parts), PageUrls(page="/"), parts.trouble))
 
 
@@ -98,19 +117,17 @@ def _urls(name: str) -> PageUrls:
 
 
 def _study_line(session: Session, row: StudyRow) -> StudySummaryRow:
-    rows = read_rows(session, row.id)
-    progress = progress_of(rows)
     return StudySummaryRow(
         name=row.name,
         state=row.state,
         created_at=row.created_at.isoformat(timespec="seconds"),
-        requested_trials=progress.requested_trials,
-        trials_done=progress.trials_done,
-        trials_failed=progress.trials_failed,
-        front_size=progress.front_size,
-        targets=tuple(target.name for target in rows.definition.targets),
+        requested_trials=max(row.trials_wanted, row.trials_counted),
+        trials_done=row.trials_done,
+        trials_failed=row.trials_failed,
+        front_size=row.front_size,
+        targets=tuple(sorted(row.document["targets"])),
         href=f"/studies/{row.name}",
-        seconds=progress.elapsed_seconds,
+        device_seconds=Shares(session).used_seconds(row.id),
     )
 
 

@@ -7,7 +7,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from service.errors import ServiceError
@@ -86,7 +86,9 @@ async def _http_error(request: Request, error: Exception) -> ProblemResponse:
     return response
 
 
-async def _database_error(_request: Request, error: Exception) -> ProblemResponse:
+async def _database_error(request: Request, error: Exception) -> ProblemResponse:
+    if isinstance(error, IntegrityError | ProgrammingError):
+        return await _unexpected_error(request, error)
     log.error("database error", error=str(error))
     found = ServiceError(
         f"the database can't answer now: {type(error).__name__}",

@@ -11,6 +11,7 @@ from operators.references import REFERENCES, reference
 from operators.registry import MIXERS
 from reports.encoding import profile_to_dict
 from reports.profile_page import render_profile_file
+from service.api.authorisation import AuditedRoute, manages_devices, reads
 from service.api.dependencies import ServiceParts
 from service.api.schemas import ProfileOut, ProfileWish
 from service.device_limits import refuse_threads
@@ -27,12 +28,12 @@ from service.store.stations import Stations
 from service.study_file import Target
 from service.study_lead import find_device
 
-router = APIRouter(tags=["devices"])
+router = APIRouter(tags=["devices"], dependencies=[reads], route_class=AuditedRoute)
 DeviceKey = Annotated[str, Path(max_length=200)]
 ProfileId = Annotated[str, Path(max_length=100)]
 
 
-@router.post("/devices/{device}/profile", status_code=202)
+@router.post("/devices/{device}/profile", dependencies=[manages_devices], status_code=202)
 def request_profile(device: DeviceKey, wish: ProfileWish, parts: ServiceParts) -> ProfileOut:
     """Have a device profiled: join a profile under way, get the one that is complete, or begin one."""
     scope = _scope(wish)
@@ -58,7 +59,7 @@ def read_profile(profile_id: ProfileId, parts: ServiceParts) -> ProfileOut:
         return _shown(session, Profiles(session).get(profile_id))
 
 
-@router.post("/profiles/{profile_id}/cancel")
+@router.post("/profiles/{profile_id}/cancel", dependencies=[manages_devices])
 def stop_profile(profile_id: ProfileId, parts: ServiceParts) -> ProfileOut:
     """Stop a profile; what was measured stays, and another one begins where it stopped."""
     with parts.database.write() as session:

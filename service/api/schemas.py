@@ -52,6 +52,21 @@ class AgentRegistration(Given):
     """False where the agent only tells of another device: what it measures meanwhile goes on."""
 
 
+class AgentEnrolment(Given):
+    """An agent that wants a token of its own, with the code that an owner gave it."""
+
+    code: Annotated[str, Field(min_length=1, max_length=200)]
+    name: Name
+    identity: Identity
+
+
+class AgentEnrolled(Answer):
+    """The id under which an agent is known, and its token, which is shown this once."""
+
+    agent_id: str
+    token: str
+
+
 class DeviceKnown(Answer):
     """The id under which a device is known."""
 
@@ -245,6 +260,33 @@ class PauseGiven(Given):
     reason: Annotated[Line, Field(max_length=200)] = ""
 
 
+class QuarantineGiven(Given):
+    """Why nothing of a device is to be trusted."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class SentinelOut(Answer):
+    """The sentinel's medians within one measurement; `calibration_id` where that was a calibration."""
+
+    measurement_id: str
+    measured_at: datetime
+    prefill_ms: float
+    decode_ms: float
+    calibration_id: str | None
+
+
+class AgentOut(Answer):
+    """An agent, when it was last heard of, and the devices that it serves."""
+
+    id: str
+    name: str
+    created_at: datetime
+    last_seen_at: datetime
+    online: bool
+    devices: list[str]
+
+
 class LabelsGiven(Given):
     """Labels to set over those of the agent; null takes one away."""
 
@@ -260,6 +302,9 @@ class StudyOut(Answer):
     name: str
     state: str
     detail: str
+    priority: int
+    device_minutes: float
+    device_minutes_wanted: float | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -267,6 +312,71 @@ class StudyOut(Answer):
     progress: dict[str, Any]
     page: str
     report: str
+
+
+class StudySummary(Answer):
+    """A study as a list shows it; trials are counted without references."""
+
+    id: str
+    name: str
+    state: str
+    detail: str
+    priority: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    trials_wanted: int
+    trials_done: int
+    trials_failed: int
+    front_size: int
+    document_digest: str
+    page: str
+
+
+class StudyPage(Answer):
+    """Studies, newest first; `next_cursor` asks for those behind them, null at the end."""
+
+    items: list[StudySummary]
+    next_cursor: str | None
+
+
+class SpaceSize(Answer):
+    """How much there is to search: widths that meet the budget, depths, and at most so many architectures."""
+
+    widths: list[int]
+    depths: list[int]
+    dimensions: dict[str, str]
+    architectures_at_most: float
+
+
+class ExampleCandidate(Answer):
+    """One candidate of the space, drawn as a study's first ones are."""
+
+    layout: str
+    hidden_size: int
+    parameters: int
+    embedding_ratio: float
+
+
+class TargetForecast(Answer):
+    """What one target's device will be busy with, as a band; `based_on` says what the estimate stands on."""
+
+    target: str
+    device: str
+    device_minutes_low: float
+    device_minutes_high: float
+    waiting_studies: int
+    based_on: str
+
+
+class Forecast(Answer):
+    """How long a study would take from now: alone on its devices, and sharing them with the studies that are active."""
+
+    targets: list[TargetForecast]
+    device_minutes_low: float
+    device_minutes_high: float
+    ends_at_earliest: datetime
+    ends_at_latest: datetime
 
 
 class StudyValid(Answer):
@@ -277,6 +387,36 @@ class StudyValid(Answer):
     document_digest: str
     trials: int
     references: dict[str, str]
+    space: SpaceSize
+    example: ExampleCandidate
+    forecast: Forecast
+
+
+class StudyClone(Given):
+    """A new study like another: its name, and a JSON merge patch (RFC 7396) of the other's document."""
+
+    study: Annotated[str, Field(min_length=1, max_length=100)]
+    changes: dict[str, Any] = Field(default_factory=dict, max_length=100)
+
+
+class StudyExtension(Given):
+    """By how much a study is to go on."""
+
+    trials: int = Field(default=0, ge=0, le=100_000)
+    device_minutes: float = Field(default=0.0, ge=0.0, le=1e6)
+
+
+class StudyChange(Given):
+    """What of a study may change while it runs: its priority, the highest first on a device."""
+
+    priority: int = Field(ge=-100, le=100)
+
+
+class StudyDeleted(Answer):
+    """What is gone."""
+
+    name: str
+    trials: int
 
 
 class CandidatesGiven(Given):
@@ -336,12 +476,42 @@ class AnswerOut(Answer):
     outcome: dict[str, Any] | None
 
 
+class TrialPage(Answer):
+    """Trials by number; `next_cursor` asks for those behind them, null at the end."""
+
+    items: list[TrialOut]
+    next_cursor: str | None
+
+
+class QualityGiven(Given):
+    """A quality value that was found elsewhere: its 95 % interval, which way is better, and where it is from."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    direction: Literal["minimize", "maximize"]
+    source: Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class ExternalQualityOut(Answer):
+    """A quality value that a user posted; Loopfront has not checked it."""
+
+    metric: str
+    direction: str
+    value: float
+    low: float
+    high: float
+    source: str
+    posted_at: datetime
+
+
 class TrialDetailOut(TrialOut):
     """Everything that is known of a trial."""
 
     parameters: dict[str, Any]
     architecture: dict[str, Any]
     measurements: list[AnswerOut]
+    external_quality: list[ExternalQualityOut]
 
 
 class ObjectiveOut(Answer):
@@ -362,6 +532,7 @@ class FrontOut(Answer):
     feasible: bool
     knee: int | None
     reference_point: list[float] | None
+    reference_point_is_frozen: bool
     hypervolume: float | None
     trials: list[TrialOut]
     closest: list[TrialOut]
@@ -455,6 +626,81 @@ class ProfileOut(Answer):
     report: dict[str, Any]
 
 
+UserScope = Literal["viewer", "submitter", "device-owner", "admin"]
+
+
+class TokenGiven(Given):
+    """A token to make: for whom, what it may, and after how many days it ends (null: never)."""
+
+    name: Name
+    scopes: list[UserScope] = Field(min_length=1, max_length=4)
+    days: float | None = Field(default=90.0, gt=0.0, le=3650.0)
+
+
+class TokenOut(Answer):
+    """A token, without the token."""
+
+    id: str
+    name: str
+    kind: str
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    used_up_at: datetime | None
+    revoked_at: datetime | None
+
+
+class TokenMade(TokenOut):
+    """A token that was made just now; nobody can read it again."""
+
+    token: str
+
+
+class EnrolmentMade(Answer):
+    """A code with which one agent may enrol."""
+
+    code: str
+    expires_in_s: float
+
+
+class LinkMade(Answer):
+    """The path of a link that logs a browser in once."""
+
+    path: str
+    expires_in_s: float
+
+
+class AuditLine(Answer):
+    """Who asked for what, when, from where, and the status that it was answered with."""
+
+    number: int
+    at: datetime
+    actor: str
+    token_id: str
+    action: str
+    subject: str
+    status: int
+    address: str
+    hash: str
+
+
+class AuditPage(Answer):
+    """Lines, the newest first; `next_cursor` asks for those before them, null at the end."""
+
+    items: list[AuditLine]
+    next_cursor: str | None
+
+
+class AuditVerified(Answer):
+    """Whether every line is as it was written; `head` is the newest line's hash."""
+
+    intact: bool
+    lines: int
+    head: str
+    first_broken: int | None
+
+
 class VersionOut(Answer):
     """Which service this is."""
 
@@ -462,8 +708,52 @@ class VersionOut(Answer):
     protocol: str
 
 
+class Ready(Answer):
+    """Whether the service can take work now; `troubles` say what keeps it from that."""
+
+    ready: bool
+    troubles: list[str]
+
+
 class Health(Answer):
     """Whether the service works, and what keeps work from going on, such as a full disk ("" while all is well)."""
 
     status: str
     trouble: str = ""
+
+
+WebhookKind = Literal["study.finished", "study.failed", "device.quarantined"]
+
+
+class WebhookGiven(Given):
+    """Where to send what."""
+
+    url: Annotated[str, Field(min_length=1, max_length=500)]
+    kinds: list[WebhookKind] = Field(min_length=1, max_length=3)
+
+
+class WebhookOut(Answer):
+    """A webhook and how its last request was answered; one that was given up is told nothing more."""
+
+    id: str
+    url: str
+    kinds: list[str]
+    created_by: str
+    created_at: datetime
+    failures: int
+    last_answer: str
+    last_at: datetime | None
+    given_up_at: datetime | None
+
+
+class WebhookMade(WebhookOut):
+    """A webhook that was made just now; nobody can read its secret again."""
+
+    secret: str
+
+
+class WebhookTested(Answer):
+    """Whether a test message was taken, and in words how it was answered."""
+
+    told: bool
+    answer: str

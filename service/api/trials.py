@@ -1,83 +1,123 @@
-"""Trials and fronts of a study."""
+"""Trials of a study: list them, read one whole, measure one again, add a quality found elsewhere."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from sqlalchemy.orm import Session
 
+from service.api.authorisation import AuditedRoute, reads, submits
 from service.api.dependencies import ServiceParts
-from service.api.schemas import AnswerOut, FrontOut, ObjectiveOut, ObservationOut, TrialDetailOut, TrialOut
+from service.api.paging import Cursor, Limit, read_number, written_number
+from service.api.schemas import (
+    AnswerOut,
+    ExternalQualityOut,
+    ObservationOut,
+    QualityGiven,
+    TrialDetailOut,
+    TrialOut,
+    TrialPage,
+)
+from service.errors import BadInput
+from service.store.external_quality import ExternalQualities, ExternalQuality
 from service.store.jobs import Jobs
 from service.store.measurements import Measurements
 from service.store.rows import TrialMeasurementRow, TrialRow
 from service.store.studies import Studies
 from service.store.trials import Candidates, Trials
-from service.study_file import stored_study
-from service.study_rows import front_of
+from service.study_repeats import measure_again
 
-router = APIRouter(prefix="/studies/{name}", tags=["trials"])
+router = APIRouter(prefix="/studies/{name}", tags=["trials"], dependencies=[reads], route_class=AuditedRoute)
 StudyKey = Annotated[str, Path(max_length=100)]
+TrialNumber = Annotated[int, Path(ge=0, le=2**31 - 1)]
+TrialState = Literal["waiting", "running", "measured", "failed", "duplicate"]
+TrialKind = Literal["trial", "enqueued", "reference"]
+ExternalMetric = Annotated[str, Path(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,60}$")]
 
 
 @router.get("/trials")
-def list_trials(name: StudyKey, parts: ServiceParts) -> list[TrialOut]:
-    """List a study's trials by number."""
+def list_trials(
+    name: StudyKey,
+    parts: ServiceParts,
+    state: Annotated[list[TrialState] | None, Query(max_length=10)] = None,
+    kind: Annotated[list[TrialKind] | None, Query(max_length=10)] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> TrialPage:
+    """List a study's trials by number, a page at a time."""
+    after = read_number(cursor, start=-1)
     with parts.database.read() as session:
         study = Studies(session).find(name)
-        return [_shown(session, row) for row in Trials(session).of_study(study.id)]
+        rows = Trials(session).page(study.id, tuple(state or ()), tuple(kind or ()), after, limit + 1)
+    shown = shown_trials(rows)
+    is_last = len(shown) <= limit
+    return TrialPage(
+        items=shown[:limit], next_cursor=None if is_last else written_number(shown[limit - 1].number)
+    )
 
 
 @router.get("/trials/{number}")
-def read_trial(
-    name: StudyKey, number: Annotated[int, Path(ge=0, le=2**31 - 1)], parts: ServiceParts
-) -> TrialDetailOut:
+def read_trial(name: StudyKey, number: TrialNumber, parts: ServiceParts) -> TrialDetailOut:
     """Read everything that is known of a trial, down to the raw samples and the passport."""
     with parts.database.read() as session:
         row = Trials(session).numbered(Studies(session).find(name).id, number)
-        answers = [
-            _answer(session, each)
-            for each in Trials(session).study_measurements(row.study_id)
-            if each.trial_id == row.id
-        ]
+        answers = [_answer(session, each) for each in Trials(session).all_measurements(row.id)]
+        candidate = Candidates(session).get(row.candidate_digest)
         return TrialDetailOut(
-            **_shown(session, row).model_dump(),
+            **_shown(row, candidate.layout).model_dump(),
             parameters=row.parameters,
-            architecture=Candidates(session).get(row.candidate_digest).architecture,
+            architecture=candidate.architecture,
             measurements=answers,
-        )
-
-
-@router.get("/front", tags=["fronts"])
-def read_front(name: StudyKey, parts: ServiceParts) -> FrontOut:
-    """Read the front of the measured candidates."""
-    with parts.database.read() as session:
-        study = Studies(session).find(name)
-        definition = stored_study(study.document)
-        rows = Trials(session).of_study(study.id)
-        front = front_of(rows, definition)
-        volumes = [row.hypervolume for row in rows if row.hypervolume is not None]
-        return FrontOut(
-            objectives=[
-                ObjectiveOut(name=each.name, unit=each.metric.unit, direction=each.direction)
-                for each in definition.objectives
+            external_quality=[
+                ExternalQualityOut.model_validate(each)
+                for each in ExternalQualities(session).of_trial(row.id)
             ],
-            feasible=bool(front.numbers),
-            knee=front.knee,
-            reference_point=study.reference_point,
-            hypervolume=volumes[-1] if volumes else None,
-            trials=[_shown(session, row) for row in rows if row.number in front.numbers],
-            closest=[_shown(session, row) for row in rows if row.number in front.closest],
         )
 
 
-def _shown(session: Session, row: TrialRow) -> TrialOut:
+@router.post("/trials/{number}/remeasure", dependencies=[submits])
+def remeasure(name: StudyKey, number: TrialNumber, parts: ServiceParts) -> TrialDetailOut:
+    """Measure a trial once more: one that was measured gets another round, one that failed is run again."""
+    with parts.database.write() as session:
+        study = Studies(session).find(name)
+        measure_again(session, study, Trials(session).numbered(study.id, number))
+    parts.bell.ring()
+    return read_trial(name, number, parts)
+
+
+@router.put("/trials/{number}/quality/{metric}", dependencies=[submits])
+def post_quality(
+    name: StudyKey, number: TrialNumber, metric: ExternalMetric, given: QualityGiven, parts: ServiceParts
+) -> TrialDetailOut:
+    """Keep a quality value that was found elsewhere, such as a benchmark of the trained model, with its source."""
+    with parts.database.write() as session:
+        row = Trials(session).numbered(Studies(session).find(name).id, number)
+        low = given.value if given.low is None else given.low
+        high = given.value if given.high is None else given.high
+        if not low <= given.value <= high:
+            raise BadInput(
+                f"{given.value} lies outside of its interval [{low}, {high}]",
+                field="low",
+                hint="give low <= value <= high, or leave both out",
+            )
+        quality = ExternalQuality(metric, given.direction, given.value, low, high, given.source)
+        ExternalQualities(session).put(row.id, quality)
+    return read_trial(name, number, parts)
+
+
+def shown_trials(rows: Sequence[tuple[TrialRow, str]]) -> list[TrialOut]:
+    """Show trials with their layouts."""
+    return [_shown(row, layout) for row, layout in rows]
+
+
+def _shown(row: TrialRow, layout: str) -> TrialOut:
     observations = {name: ObservationOut.model_validate(each) for name, each in row.observations.items()}
     return TrialOut(
         number=row.number,
         kind=row.kind,
         label=row.label,
         state=row.state,
-        layout=Candidates(session).get(row.candidate_digest).layout,
+        layout=layout,
         candidate_digest=row.candidate_digest,
         outcome=row.outcome,
         detail=row.detail,
@@ -100,5 +140,5 @@ def _answer(session: Session, row: TrialMeasurementRow) -> AnswerOut:
         job_id=row.job_id,
         measurement_id=measurement_id,
         reused=row.job_id is None,
-        outcome=stored.outcome if stored else None,
+        outcome=Measurements(session).outcome_of(stored) if stored else None,
     )

@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 from devices.agent_token import ENVIRONMENT, AgentToken, store_token
 from devices.errors import DeviceError
-from service.agent_token import agent_token_path
 from service.data_folder import RunningService, find_running
 from service.errors import BadInput
+from service.secret_files import agent_token_path
 from service.settings import load_settings
 
 

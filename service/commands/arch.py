@@ -14,7 +14,7 @@ from devices.untrusted_text import visible_line
 from service.api.schemas import MeasurementOut, MeasurementWish
 from service.client import Client
 from service.commands.attempts import print_attempts
-from service.commands.options import DataFolderOption, JsonOption, UrlOption, service_url
+from service.commands.options import DataFolderOption, JsonOption, UrlOption, client_of
 from service.errors import BadInput, ServiceError
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def measure(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
         measuring={"profile": profile, "half_width": half_width},
         fresh=fresh,
     )
-    with Client(service_url(url, data_folder)) as client:
+    with client_of(url, data_folder) as client:
         done = _wait_or_cancel(client, client.measure(wish), quiet=json)
     if json:
         typer.echo(done.model_dump_json())
@@ -179,7 +179,7 @@ def log(
     json: JsonOption = False,
 ) -> None:
     """Show every attempt of one `arch measure`, its device's calibration included, with the log of what ran."""
-    with Client(service_url(url, data_folder)) as client:
+    with client_of(url, data_folder) as client:
         attempts = client.measurement_attempts(measurement)
     print_attempts(attempts, json, f"{measurement}: nothing was measured for it yet", first_number=1)
 
@@ -203,7 +203,7 @@ def _source(
         raise BadInput(
             f"{name[:80]!r} can't be used", field="NAME", hint="name a trial by its number, as in pocket/12"
         )
-    with Client(service_url(url, data_folder)) as client:
+    with client_of(url, data_folder) as client:
         return from_document(client.trial(study, int(number)).architecture, name)
 
 

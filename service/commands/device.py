@@ -1,4 +1,4 @@
-"""`loopfront device`: the devices that agents know; pause one, resume it, label it."""
+"""`loopfront device`: the devices that agents know; look at one, pause it, resume it, label it."""
 
 import json as json_text
 import shlex
@@ -9,11 +9,10 @@ from rich.console import Console
 from rich.text import Text
 
 from service.api.schemas import DeviceOut, StationOut
-from service.client import Client
 from service.commands.attempts import print_attempts
 from service.commands.device_profile import profile
 from service.commands.listing import listing
-from service.commands.options import DataFolderOption, JsonOption, UrlOption, service_url
+from service.commands.options import DataFolderOption, JsonOption, UrlOption, client_of
 from service.errors import BadInput
 
 app = typer.Typer(no_args_is_help=True, help="Devices that agents know.")
@@ -28,7 +27,7 @@ def list_devices(
     url: UrlOption = None, data_folder: DataFolderOption = None, json: JsonOption = False
 ) -> None:
     """List every device: whether it can be measured now, and if not, why and what to type."""
-    with Client(service_url(url, data_folder)) as client:
+    with client_of(url, data_folder) as client:
         devices, unregistered = client.devices(), client.unregistered_devices()
     if json:
         listed = [device.model_dump(mode="json") for device in devices]
@@ -48,6 +47,44 @@ def list_devices(
             console.print(Text(_explained(each)), soft_wrap=True)
 
 
+@app.command("show")
+def show(
+    name: NameArgument, url: UrlOption = None, data_folder: DataFolderOption = None, json: JsonOption = False
+) -> None:
+    """Show how a device stands, and how fast the sentinel ran there lately."""
+    with client_of(url, data_folder) as client:
+        device, levels = client.device(name), client.sentinels(name, 20)
+    if json:
+        shown = {
+            **device.model_dump(mode="json"),
+            "sentinels": [each.model_dump(mode="json") for each in levels],
+        }
+        typer.echo(json_text.dumps(shown))
+        return
+    Console().print(Text(_explained(device)), soft_wrap=True)
+    table = listing("sentinel at", "prefill ms", "decode ms", "")
+    for each in levels:
+        note = "calibration" if each.calibration_id else ""
+        table.add_row(
+            f"{each.measured_at:%Y-%m-%d %H:%M:%S}", f"{each.prefill_ms:.1f}", f"{each.decode_ms:.2f}", note
+        )
+    Console().print(table)
+
+
+@app.command("quarantine")
+def quarantine(
+    name: NameArgument,
+    reason: Annotated[str, typer.Option("--reason", help="Why nothing of it is to be trusted.")],
+    url: UrlOption = None,
+    data_folder: DataFolderOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Trust nothing of a device until `loopfront agent doctor` on its lab host has passed it."""
+    with client_of(url, data_folder) as client:
+        device = client.quarantine_device(name, reason)
+    _print(device, json)
+
+
 @app.command("log")
 def log(
     name: NameArgument,
@@ -57,7 +94,7 @@ def log(
     json: JsonOption = False,
 ) -> None:
     """Show the newest attempts at measuring on a device, with the log of what ran; calibrations too."""
-    with Client(service_url(url, data_folder)) as client:
+    with client_of(url, data_folder) as client:
         attempts = client.device_attempts(name, newest)
     print_attempts(attempts, json, f"{name}: nothing was measured on it yet")
 
@@ -71,7 +108,7 @@ def pause(
     json: JsonOption = False,
 ) -> None:
     """Measure nothing more on a device; what is under way goes back on its list and ends within seconds."""
-    with Client(service_url(url, data_folder)) as client:
+    with client_of(url, data_folder) as client:
         device = client.pause_device(name, reason)
     _print(device, json)
 
@@ -84,7 +121,7 @@ def resume(
     json: JsonOption = False,
 ) -> None:
     """Let a paused device be measured again."""
-    with Client(service_url(url, data_folder)) as client:
+    with client_of(url, data_folder) as client:
         device = client.resume_device(name)
     _print(device, json)
 
@@ -99,7 +136,7 @@ def label(
 ) -> None:
     """Set labels over those of the device's agent."""
     changes = dict(_parted(each) for each in labels)
-    with Client(service_url(url, data_folder)) as client:
+    with client_of(url, data_folder) as client:
         device = client.label_device(name, changes)
     _print(device, json)
 

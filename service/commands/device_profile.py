@@ -16,8 +16,8 @@ from service.commands.options import (
     DataFolderOption,
     JsonOption,
     UrlOption,
+    client_of,
     require_writable,
-    service_url,
     write_file,
 )
 from service.errors import BadInput, ServiceError
@@ -70,7 +70,7 @@ def profile(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     )
     if html is not None:
         require_writable(html, "--html")
-    with Client(service_url(url, data_folder)) as client:
+    with client_of(url, data_folder) as client:
         done = _wait_or_cancel(client, client.begin_profile(name, wish), quiet=json)
         page = client.profile_html(done.id) if html is not None else b""
     if json:

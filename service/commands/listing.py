@@ -4,8 +4,8 @@ from rich.table import Table
 
 
 def listing(*columns: str) -> Table:
-    """Give an empty table with these columns."""
+    """Give an empty table with these columns; an id stays in one piece, to be copied."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == "id")
     return table

@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
+from service.client import Client
 from service.data_folder import find_running
 from service.errors import BadInput, ServiceUnreachable
+from service.kept_tokens import kept_token
+from service.secret_files import owner_token_path, read_secret
 from service.settings import load_settings
 
 DataFolderOption = Annotated[
@@ -48,6 +51,26 @@ def write_file(path: Path, content: bytes, option: str) -> None:
             field=option,
             hint="name a file in a folder that exists",
         ) from None
+
+
+def client_of(url: str | None, data_folder: Path | None = None) -> Client:
+    """Give a client of the service that is meant, with the token that is known for it.
+
+    That is LOOPFRONT_TOKEN, the owner's of a service of this machine and user, or the one that `loopfront login` kept.
+    """
+    address = service_url(url, data_folder)
+    return Client(address, token_for(address, data_folder))
+
+
+def token_for(address: str, data_folder: Path | None) -> str:
+    """Find the token for a service; "" where none is known. One is never shown to another service than its own."""
+    if given := os.environ.get("LOOPFRONT_TOKEN"):
+        return given
+    folder = load_settings(data_folder=data_folder).data_folder
+    running = find_running(folder, settle_s=0.0)
+    if running is not None and running.url == address.rstrip("/").replace("//localhost:", "//127.0.0.1:"):
+        return read_secret(owner_token_path(folder))
+    return kept_token(address)
 
 
 def service_url(url: str | None, data_folder: Path | None = None) -> str:

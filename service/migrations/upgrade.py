@@ -37,11 +37,10 @@ def upgrade(database: Database) -> None:
 
 
 def _refused(database: Database, detail: str) -> StartRefused:
-    place = database.engine.url.render_as_string(hide_password=True)
     is_file = database.engine.dialect.name == "sqlite"
     return StartRefused(
         detail,
-        field=str(database.engine.url.database) if is_file else place,
+        field=str(database.engine.url.database) if is_file else database.words,
         hint="restore it from a copy, move it away to begin anew, or choose another --data-folder"
         if is_file
         else "mend it, or choose another LOOPFRONT_DATABASE_URL",

@@ -2,20 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from service import leases
 from service.errors import NotFound
 from service.store.database import database_now
+from service.store.events import DEVICE, Events
 from service.store.identifiers import new_id
 from service.store.rows import AgentRow, DeviceRow
 
 LOCAL = "local"
 """What the service's own machine is called wherever a device is named, whatever its own name."""
+
+TOUCHED_EVERY = timedelta(seconds=10)
+"""An agent that is heard of more often is not written down each time."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,19 @@ class Agents:
         return row
 
     def touch(self, agent_id: str) -> None:
-        """Note that the agent was heard of."""
-        self.get(agent_id).last_seen_at = database_now(self.session)
+        """Note that the agent was heard of, unless that is noted already."""
+        if self.needs_touch(agent_id):
+            self.get(agent_id).last_seen_at = database_now(self.session)
+
+    def needs_touch(self, agent_id: str) -> bool:
+        """Tell whether it is worth writing down that the agent was heard of."""
+        noted_ago = database_now(self.session) - self.get(agent_id).last_seen_at
+        return not timedelta(0) <= noted_ago < TOUCHED_EVERY
+
+    def count_heard_of(self, now: datetime) -> int:
+        """Count the agents that were heard of lately."""
+        query = select(func.count()).where(AgentRow.last_seen_at > now - leases.AGENT_GONE_AFTER)
+        return self.session.scalar(query) or 0
 
     def all(self) -> Sequence[AgentRow]:
         """List every agent, oldest first."""
@@ -134,11 +149,13 @@ class Devices:
         row = self.locked(device_id)
         row.paused_at = row.paused_at or database_now(self.session)
         row.pause_reason = reason
+        self._tell(row, "paused", reason)
 
     def resume(self, device_id: str) -> None:
         """Let a paused device be measured again."""
         row = self.locked(device_id)
         row.paused_at, row.pause_reason = None, ""
+        self._tell(row, "resumed")
 
     def change_labels(self, device_id: str, changes: Mapping[str, str | None]) -> None:
         """Set labels over those of the agent; None takes one away."""
@@ -159,6 +176,11 @@ class Devices:
         """Give out no more jobs for a device until an examination has passed."""
         row.quarantined_at = row.quarantined_at or database_now(self.session)
         row.quarantine_reason, row.quarantine_job_id = reason, job_id
+        self._tell(row, "quarantined", reason)
+
+    def _tell(self, row: DeviceRow, change: str, reason: str = "") -> None:
+        """Tell those who watch what changed of a device."""
+        Events(self.session).add(DEVICE, None, device=row.name, change=change, reason=reason)
 
     def note_examination(self, row: DeviceRow, has_passed: bool, words: str) -> bool:
         """Note what an examination found; one that passed ends a quarantine. Tell whether it did."""
@@ -168,12 +190,15 @@ class Devices:
         if has_passed:
             row.quarantined_at, row.quarantine_reason, row.quarantine_job_id = None, "", None
             row.fault_run = 0
+        if has_passed and was_quarantined:
+            self._tell(row, "freed", words)
         return has_passed and was_quarantined
 
     def register(self, agent_id: str, given: DeviceRegistration) -> DeviceRow:
         """Create or refresh a device; a name that another device holds gets a number."""
         now = database_now(self.session)
         row = self.session.scalar(select(DeviceRow).where(DeviceRow.identity == given.identity))
+        is_new = row is None
         if row is None:
             row = _new_device(given.identity, now)
             row.name = self._free_name(given.name)
@@ -185,6 +210,8 @@ class Devices:
         row.facts = dict(given.facts)
         row.last_seen_at = now
         self.session.flush()
+        if is_new:
+            self._tell(row, "registered")
         return row
 
     def _free_name(self, wanted: str) -> str:

@@ -1,9 +1,10 @@
 """Open the database and hand out short read and write transactions."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select
@@ -13,29 +14,44 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from service.errors import BadInput, StorageFull
+from service.store.blobs import Blobs
 
 BUSY_TIMEOUT_MS = 15_000
+POSTGRESQL_DISK_FULL = "53100"
 WRITES = "loopfront_writes"
+BLOBS, _CLOCK = "loopfront_blobs", "loopfront_clock"
 
 
 class Database:
-    """One engine; every unit of work is a short transaction that commits at its end."""
+    """One engine; every unit of work is a short transaction that commits at its end.
 
-    def __init__(self, url: str | URL) -> None:
+    What is too large for a table lies in `blobs`, beside it.
+    """
+
+    def __init__(self, url: str | URL, blobs: Blobs | None = None) -> None:
         self.engine = _open_engine(url)
+        self._info = {BLOBS: blobs}
         self._writing_engine = self.engine.execution_options(**{WRITES: True})
+
+    @property
+    def words(self) -> str:
+        """Where the database is, without its password."""
+        return self.engine.url.render_as_string(hide_password=True)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Give a session that sees one state of the database and changes nothing."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        with Session(self.engine, expire_on_commit=False, info=self._info) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """Give a session that commits at the end; on SQLite it holds the write lock from its start."""
         try:
-            with Session(self._writing_engine, expire_on_commit=False) as session, session.begin():
+            with (
+                Session(self._writing_engine, expire_on_commit=False, info=self._info) as session,
+                session.begin(),
+            ):
                 yield session
         except OperationalError as error:
             raise _storage_error(error) from error
@@ -45,8 +61,27 @@ class Database:
         self.engine.dispose()
 
 
+def blobs_of(session: Session) -> Blobs:
+    """Give the blobs beside the database."""
+    blobs: Blobs | None = session.info.get(BLOBS)
+    assert blobs is not None, "this database was opened without its blobs"
+    return blobs
+
+
 def database_now(session: Session) -> datetime:
-    """Read the database's clock, in UTC: leases must not depend on which host asks."""
+    """Tell the time by the database's clock, in UTC: leases must not depend on which host asks.
+
+    It is read once in a session; what has passed since is measured here.
+    """
+    read_at, read_s = session.info.setdefault(_CLOCK, (None, 0.0))
+    if read_at is None:
+        read_at, read_s = _read_clock(session), time.monotonic()
+        session.info[_CLOCK] = read_at, read_s
+    now: datetime = read_at + timedelta(seconds=time.monotonic() - read_s)
+    return now
+
+
+def _read_clock(session: Session) -> datetime:
     if session.get_bind().dialect.name == "sqlite":
         text = session.scalar(select(func.strftime("%Y-%m-%d %H:%M:%f", "now")))
         return datetime.fromisoformat(str(text)).replace(tzinfo=UTC)
@@ -95,7 +130,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _storage_error(error: OperationalError) -> Exception:
-    if "disk is full" in str(error.orig):
+    if "disk is full" in str(error.orig) or getattr(error.orig, "sqlstate", "") == POSTGRESQL_DISK_FULL:
         return StorageFull(
             "the database can't grow: the disk is full",
             hint="free some space and try again; nothing was lost",

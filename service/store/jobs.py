@@ -1,18 +1,19 @@
 """Measurement jobs: created once, leased under growing tokens, answered once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.orm import Session, defer
 
 from devices.service_link import LEASES_PER_DEVICE
 from service import leases
 from service.errors import NotFound, ResultRefused
 from service.store.agents import Devices
 from service.store.database import database_now
+from service.store.events import JOB, Events
 from service.store.identifiers import new_id
 from service.store.job_waiters import IS_ABANDONED
 from service.store.measurements import Measurements
@@ -25,11 +26,15 @@ from service.store.rows import (
     MeasurementRow,
     StationRow,
 )
+from service.store.shares import SINGLE, Shares, priority_of_study, standing
 from service.store.stations import READY
 
 WAITING, LEASED, DONE, CANCELLED = "waiting", "leased", "done", "cancelled"
 PAUSED = "paused"
 """How an attempt ended whose device a user paused."""
+
+_TOLD = ("kind", "reason", "log")
+"""What is told of a refused result; its samples lie in their blob."""
 
 _REFUSALS = {
     "superseded": "the job was granted again under a newer token",
@@ -69,6 +74,7 @@ class Jobs:
     def create(self, draft: JobDraft) -> JobRow:
         """Put a job on its device's list."""
         now = database_now(self.session)
+        Shares(self.session).join(draft.device_id, draft.study_id or SINGLE)
         row = JobRow(
             id=new_id("job"),
             device_id=draft.device_id,
@@ -124,8 +130,10 @@ class Jobs:
         """Grant the next job of one of these devices under a new token, or nothing where as many as allowed run."""
         now = database_now(self.session)
         for device_id in device_ids:
-            self._take_over(agent_id, device_id, now)
-            job = self._next_job(agent_id, device_id, now, lease_seconds)
+            device = self._own(agent_id, device_id)
+            if device is None and self._take_over(agent_id, device_id, now):
+                device = self._own(agent_id, device_id)
+            job = self._next_job(agent_id, device, now, lease_seconds) if device is not None else None
             if job is not None:
                 self._grant(job, agent_id, now, lease_seconds)
                 return job
@@ -133,6 +141,7 @@ class Jobs:
 
     def heartbeat(self, job_id: str, token: int, lease_seconds: float) -> datetime:
         """Extend the lease; ResultRefused when a newer token was granted or the job has ended."""
+        self._metered(self.get(job_id).device_id)
         job = self._locked(job_id)
         self._require_lease(job, token)
         job.lease_expires_at = leases.expiry(database_now(self.session), lease_seconds)
@@ -153,6 +162,7 @@ class Jobs:
 
     def release(self, job_id: str, token: int, reason: str) -> None:
         """Give a job back unmeasured; a lease that is over already is left as it is."""
+        self._metered(self.get(job_id).device_id)
         job = self._locked(job_id)
         if not leases.holds_lease(token, job.token, job.state == LEASED):
             return
@@ -165,17 +175,18 @@ class Jobs:
 
         Its agent hears of it with the next heartbeat; a result that was finished before then still counts.
         """
-        Devices(self.session).locked(device_id)
+        self._metered(device_id)
         leased = select(JobRow).where(JobRow.device_id == device_id, JobRow.state == LEASED)
         for job in self.session.scalars(leased.with_for_update()):
             self._end_attempt(job.id, job.token, ended_by, "", reason, "")
             self._back_to_waiting(job, database_now(self.session))
         self.cancel_abandoned()
 
-    def under_lease(self, device_id: str) -> JobRow | None:
-        """Find the job that is being measured on a device."""
-        query = select(JobRow).where(JobRow.device_id == device_id, JobRow.state == LEASED)
-        return self.session.scalar(query.limit(1))
+    def under_lease(self, device_ids: Collection[str]) -> dict[str, JobRow]:
+        """Find a job that is being measured on each of these devices, by device, without its plan."""
+        query = select(JobRow).where(JobRow.device_id.in_(device_ids), JobRow.state == LEASED)
+        rows = self.session.scalars(query.options(defer(JobRow.plan)).order_by(JobRow.created_at.desc()))
+        return {row.device_id: row for row in rows}
 
     def end_leases_of(self, agent_id: str) -> None:
         """Let the leases of an agent that started anew end now: nobody is measuring under them."""
@@ -185,18 +196,25 @@ class Jobs:
         ):
             job.lease_expires_at = now
 
-    def report(self, job_id: str, token: int, outcome: Mapping[str, Any]) -> MeasurementRow | None:
-        """Store a result if the rules allow; ResultRefused otherwise (the caller keeps the evidence)."""
-        Devices(self.session).locked(self.get(job_id).device_id)
+    def report(
+        self, job_id: str, token: int, outcome: Mapping[str, Any], samples: str | None = None
+    ) -> MeasurementRow | None:
+        """Store a result if the rules allow; ResultRefused otherwise (the caller keeps the evidence).
+
+        `samples` is the blob that holds a measurement.
+        """
+        self._metered(self.get(job_id).device_id)
         job = self._locked(job_id)
-        attempt = self._attempt(job_id, token)
+        attempt = self.attempt(job_id, token)
         has_result = attempt is not None and attempt.ended_by == "result"
         verdict = leases.judge_result(token, job.token, has_result, job.state == DONE)
         if verdict != "store":
             raise ResultRefused(_REFUSALS[verdict], field="token", code=verdict)
-        return self._store(job, token, outcome)
+        return self._store(job, token, outcome, samples)
 
-    def keep_evidence(self, job_id: str, token: int, code: str, outcome: Mapping[str, Any]) -> None:
+    def keep_evidence(
+        self, job_id: str, token: int, code: str, outcome: Mapping[str, Any], samples: str | None = None
+    ) -> None:
         """Keep a refused result whole."""
         now = database_now(self.session)
         row = EvidenceRow(
@@ -204,7 +222,8 @@ class Jobs:
             job_id=job_id,
             token=token,
             code=code,
-            outcome=dict(outcome),
+            outcome={key: outcome[key] for key in _TOLD if key in outcome} if samples else dict(outcome),
+            samples=samples,
             created_at=now,
         )
         self.session.add(row)
@@ -214,16 +233,34 @@ class Jobs:
         query = select(EvidenceRow).where(EvidenceRow.job_id == job_id).order_by(EvidenceRow.created_at)
         return self.session.scalars(query).all()
 
-    def cancel_abandoned(self) -> None:
-        """Take jobs off the lists that nobody waits for any more; one being measured may still report."""
+    def devices_with_work(self, device_ids: Collection[str], lease_seconds: float) -> set[str]:
+        """Find which of these devices a job may be granted for, if there is room; reads only."""
+        now = database_now(self.session)
+        on_lists = JobRow.device_id.in_(device_ids)
+        waiting = select(JobRow.device_id).where(on_lists, JobRow.state == WAITING, _is_due(now))
+        leased = select(JobRow.device_id, JobRow.lease_expires_at).where(on_lists, JobRow.state == LEASED)
+        left = {
+            device_id
+            for device_id, expires_at in self.session.execute(leased)
+            if leases.is_grantable(expires_at, now, lease_seconds)
+        }
+        return left | set(self.session.scalars(waiting.distinct()))
+
+    def cancel_abandoned(self, device_id: str | None = None) -> None:
+        """Take jobs off the lists, or off one device's, that nobody waits for any more.
+
+        One that is being measured may still report.
+        """
         # By device, as the index begins with it: without it every job's plan would be read through.
-        on_lists = and_(JobRow.device_id.in_(select(DeviceRow.id)), JobRow.state == WAITING)
+        devices = select(DeviceRow.id) if device_id is None else [device_id]
+        on_lists = and_(JobRow.device_id.in_(devices), JobRow.state == WAITING)
         query = select(JobRow).where(on_lists, IS_ABANDONED).with_for_update(of=JobRow)
         for job in self.session.scalars(query):
             job.state = CANCELLED
             job.finished_at = database_now(self.session)
 
-    def _next_job(self, agent_id: str, device_id: str, now: datetime, lease_seconds: float) -> JobRow | None:
+    def _own(self, agent_id: str, device_id: str) -> DeviceRow | None:
+        """Lock an agent's device that may be measured; None while another process has it locked."""
         # Locking the device first makes the number of leases hold on PostgreSQL too, whoever asks.
         owned = select(DeviceRow).where(
             DeviceRow.id == device_id,
@@ -231,11 +268,13 @@ class Jobs:
             DeviceRow.paused_at.is_(None),
             DeviceRow.quarantined_at.is_(None),
         )
-        if self.session.scalar(owned.with_for_update(skip_locked=True)) is None:
-            return None
-        leased = select(JobRow).where(JobRow.device_id == device_id, JobRow.state == LEASED)
+        return self.session.scalar(owned.with_for_update(skip_locked=True))
+
+    def _next_job(
+        self, agent_id: str, device: DeviceRow, now: datetime, lease_seconds: float
+    ) -> JobRow | None:
         live = 0
-        for job in self.session.scalars(leased):
+        for job in Shares(self.session).meter(device):
             if leases.is_grantable(job.lease_expires_at, now, lease_seconds):
                 self._expire(job, now)
             elif job.agent_id == agent_id:
@@ -244,34 +283,47 @@ class Jobs:
                 return None
         if live >= LEASES_PER_DEVICE:
             return None
-        self.cancel_abandoned()
-        return self._first_waiting(device_id, now)
+        self.cancel_abandoned(device.id)
+        return self._first_waiting(device.id, now)
 
-    def _take_over(self, agent_id: str, device_id: str, now: datetime) -> None:
-        """Give a device whose agent is gone to another one that has it open."""
+    def _take_over(self, agent_id: str, device_id: str, now: datetime) -> bool:
+        """Give a device whose agent is gone to another one that has it open; tell whether that was done."""
         device = self.session.get(DeviceRow, device_id)
         if device is None or device.agent_id == agent_id:
-            return
+            return False
         owner = self.session.get_one(AgentRow, device.agent_id)
         has_it_open = select(StationRow.name).where(
             StationRow.agent_id == agent_id,
             StationRow.identity == device.identity,
             StationRow.state == READY,
         )
-        if leases.is_gone(owner.last_seen_at, now) and self.session.scalar(has_it_open.limit(1)) is not None:
-            device.agent_id = agent_id
-            self.session.flush()
+        if not leases.is_gone(owner.last_seen_at, now) or self.session.scalar(has_it_open.limit(1)) is None:
+            return False
+        device.agent_id = agent_id
+        self.session.flush()
+        return True
 
     def _first_waiting(self, device_id: str, now: datetime) -> JobRow | None:
-        is_due = or_(JobRow.not_before <= now, JobRow.not_before > leases.latest_start(now))
         query = (
             select(JobRow)
-            .where(JobRow.device_id == device_id, JobRow.state == WAITING, is_due)
-            .order_by(JobRow.priority.desc(), JobRow.created_at, JobRow.id)
+            .where(JobRow.device_id == device_id, JobRow.state == WAITING, _is_due(now))
+            .order_by(
+                JobRow.priority.desc(),
+                priority_of_study().desc(),
+                standing(device_id),
+                JobRow.created_at,
+                JobRow.id,
+            )
             .limit(1)
-            .with_for_update(skip_locked=True)
+            .with_for_update(of=JobRow, skip_locked=True)
         )
         return self.session.scalar(query)
+
+    def _metered(self, device_id: str) -> DeviceRow:
+        """Lock a device and count its time so far, before what is under lease there changes."""
+        device = Devices(self.session).locked(device_id)
+        Shares(self.session).meter(device)
+        return device
 
     def _expire(self, job: JobRow, now: datetime) -> None:
         self._end_attempt(job.id, job.token, "expired", "", "the lease expired without a report", "")
@@ -297,11 +349,15 @@ class Jobs:
                 outcome="",
                 reason="",
                 log="",
+                device_seconds=0.0,
             )
         )
         self.session.flush()
+        self._tell(job, "leased")
 
-    def _store(self, job: JobRow, token: int, outcome: Mapping[str, Any]) -> MeasurementRow | None:
+    def _store(
+        self, job: JobRow, token: int, outcome: Mapping[str, Any], samples: str | None
+    ) -> MeasurementRow | None:
         kind = str(outcome["kind"])
         reason, log = str(outcome.get("reason", "")), str(outcome.get("log", ""))
         self._end_attempt(job.id, token, "result", kind, reason, log)
@@ -313,7 +369,7 @@ class Jobs:
             job.detail = reason
             self._back_to_waiting(job, database_now(self.session) + timedelta(seconds=step.delay_s))
             return None
-        measurement = Measurements(self.session).add(job, kind, outcome)
+        measurement = Measurements(self.session).add(job, kind, outcome, samples)
         job.measurement_id = measurement.id
         self._finish(job, kind, reason)
         return measurement
@@ -328,7 +384,7 @@ class Jobs:
     def _require_lease(self, job: JobRow, token: int) -> None:
         if leases.holds_lease(token, job.token, job.state == LEASED):
             return
-        attempt = self._attempt(job.id, token)
+        attempt = self.attempt(job.id, token)
         is_paused = attempt is not None and attempt.ended_by == PAUSED
         raise ResultRefused(
             attempt.reason if attempt is not None and is_paused else "this lease is over",
@@ -345,7 +401,7 @@ class Jobs:
     def _end_attempt(
         self, job_id: str, token: int, ended_by: str, outcome: str, reason: str, log: str
     ) -> None:
-        attempt = self._attempt(job_id, token)
+        attempt = self.attempt(job_id, token)
         assert attempt is not None, "every token has its attempt"
         attempt.ended_at = database_now(self.session)
         attempt.ended_by = ended_by
@@ -353,8 +409,16 @@ class Jobs:
         attempt.reason = reason
         attempt.log = log
         self.session.flush()
+        self._tell(self.get(job_id), ended_by, outcome)
 
-    def _attempt(self, job_id: str, token: int) -> AttemptRow | None:
+    def _tell(self, job: JobRow, change: str, outcome: str = "") -> None:
+        """Tell those who watch what became of a job, or of an attempt at it."""
+        device = Devices(self.session).get(job.device_id).name
+        told = {"device": device, "purpose": job.purpose, "change": change, "outcome": outcome}
+        Events(self.session).add(JOB, job.study_id, job=job.id, **told)
+
+    def attempt(self, job_id: str, token: int) -> AttemptRow | None:
+        """Find the attempt that was granted under a token."""
         query = select(AttemptRow).where(AttemptRow.job_id == job_id, AttemptRow.token == token)
         return self.session.scalar(query)
 
@@ -370,3 +434,7 @@ class Jobs:
                 f"there is no job {job_id!r}", field="job_id", hint="a trial names the jobs it waits for"
             )
         return row
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    return or_(JobRow.not_before <= now, JobRow.not_before > leases.latest_start(now))

@@ -1,6 +1,6 @@
 """Finished measurements and calibrations, found again by their cache key."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,9 +9,10 @@ from sqlalchemy.orm import Session
 
 from service.errors import NotFound
 from service.leases import CANDIDATE_FAULTS
-from service.store.database import database_now
+from service.store.database import blobs_of, database_now
 from service.store.identifiers import new_id
-from service.store.rows import CalibrationRow, JobRow, MeasurementRow
+from service.store.rows import CalibrationRow, DeviceRow, JobRow, MeasurementRow
+from service.store.samples import read_samples
 
 # A timeout may be one stall of the machine: it is the trial's answer, but never another trial's.
 REUSED_KINDS = (CANDIDATE_FAULTS | {"measured", "bandwidth_measured"}) - {"timed_out"}
@@ -36,13 +37,40 @@ class Measurements:
         """Find the measurement that answers `cache_key`."""
         return self.session.scalar(select(MeasurementRow).where(MeasurementRow.cache_key == cache_key))
 
-    def newest_on(self, device_id: str) -> datetime | None:
-        """Say when a device was measured last."""
-        query = select(func.max(MeasurementRow.created_at)).where(MeasurementRow.device_id == device_id)
-        return self.session.scalar(query)
+    def newest_on(self, device_ids: Collection[str]) -> dict[str, datetime | None]:
+        """Say when each of these devices was measured last."""
+        newest = select(func.max(MeasurementRow.created_at)).where(MeasurementRow.device_id == DeviceRow.id)
+        query = select(DeviceRow.id, newest.scalar_subquery()).where(DeviceRow.id.in_(device_ids))
+        return dict(self.session.execute(query).all())
 
-    def add(self, job: JobRow, kind: str, outcome: Mapping[str, Any]) -> MeasurementRow:
-        """Store a job's final outcome; it answers its cache key unless that is taken or bypassed."""
+    def newest_measured(self, device_id: str, newest: int) -> Sequence[MeasurementRow]:
+        """List the newest measurements of models on a device, calibrations included, the newest first."""
+        query = select(MeasurementRow).where(
+            MeasurementRow.device_id == device_id, MeasurementRow.kind == "measured"
+        )
+        return self.session.scalars(query.order_by(MeasurementRow.created_at.desc()).limit(newest)).all()
+
+    def distrust(self, job_id: str | None, measurement_id: str | None) -> None:
+        """Let a failure, by its own id or its job's, answer no later question."""
+        is_it = MeasurementRow.id == measurement_id if measurement_id else MeasurementRow.job_id == job_id
+        for row in self.session.scalars(
+            select(MeasurementRow).where(is_it, MeasurementRow.kind != "measured")
+        ):
+            row.cache_key = None
+
+    def outcome_of(self, row: MeasurementRow) -> dict[str, Any]:
+        """Give a measurement's whole outcome, its samples from where they lie."""
+        if row.samples is None:
+            return dict(row.outcome or {})
+        return read_samples(blobs_of(self.session), row.samples)
+
+    def add(
+        self, job: JobRow, kind: str, outcome: Mapping[str, Any], samples: str | None = None
+    ) -> MeasurementRow:
+        """Store a job's final outcome, unless its `samples` are stored as a blob.
+
+        It answers its cache key unless that is taken or bypassed.
+        """
         reusable = {"measured"} if job.purpose == CALIBRATION else REUSED_KINDS
         answers = kind in reusable and not job.bypasses_cache and self.with_key(job.cache_key) is None
         row = MeasurementRow(
@@ -51,7 +79,8 @@ class Measurements:
             job_id=job.id,
             device_id=job.device_id,
             kind=kind,
-            outcome=dict(outcome),
+            outcome=None if samples else dict(outcome),
+            samples=samples,
             created_at=database_now(self.session),
         )
         self.session.add(row)
@@ -71,6 +100,13 @@ class Calibrations:
         if row is None:
             raise NotFound(f"there is no calibration {calibration_id!r}")
         return row
+
+    def by_measurement(self, measurement_ids: Collection[str]) -> dict[str, str]:
+        """Find which of these measurements are calibrations, and which ones."""
+        query = select(CalibrationRow.measurement_id, CalibrationRow.id).where(
+            CalibrationRow.measurement_id.in_(measurement_ids)
+        )
+        return {row.measurement_id: row.id for row in self.session.execute(query)}
 
     def with_key(self, cache_key: str) -> CalibrationRow | None:
         """Find the calibration made under exactly these conditions."""

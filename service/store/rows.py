@@ -3,7 +3,19 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -89,6 +101,65 @@ class DeviceRow(Row):
     quarantine_job_id: Mapped[str | None]
     examined_at: Mapped[datetime | None]
     examination: Mapped[str] = mapped_column(Text)
+    metered_at: Mapped[datetime | None]
+
+
+class DeviceShareRow(Row):
+    """What a study took of a device's time, and where it stands in line for it."""
+
+    __tablename__ = "device_shares"
+
+    device_id: Mapped[str] = mapped_column(ForeignKey("devices.id"), primary_key=True)
+    sharer: Mapped[str] = mapped_column(primary_key=True)
+    used_seconds: Mapped[float]
+    virtual_seconds: Mapped[float]
+
+
+class TokenRow(Row):
+    """A token by its keyed hash; `parent_id` is the one it was made from, `used_up_at` that of one that counts once."""
+
+    __tablename__ = "tokens"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    kind: Mapped[str]
+    scopes: Mapped[list[Any]]
+    digest: Mapped[str] = mapped_column(unique=True)
+    parent_id: Mapped[str | None]
+    agent_id: Mapped[str | None] = mapped_column(ForeignKey("agents.id"))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    used_up_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class AuditRow(Row):
+    """A line of the audit log, with its hash and that of the line before."""
+
+    __tablename__ = "audit"
+
+    number: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False
+    )
+    at: Mapped[datetime]
+    actor: Mapped[str]
+    token_id: Mapped[str]
+    action: Mapped[str]
+    subject: Mapped[str] = mapped_column(Text)
+    status: Mapped[int]
+    address: Mapped[str]
+    previous_hash: Mapped[str]
+    hash: Mapped[str]
+
+
+class NoteRow(Row):
+    """A value that all processes of a service share."""
+
+    __tablename__ = "notes"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
 
 
 class StationRow(Row):
@@ -106,7 +177,7 @@ class StationRow(Row):
 
 
 class StudyRow(Row):
-    """A study: its document as it was submitted, and how far it is."""
+    """A study: its document as it was submitted, and how far it is; trials are counted without references."""
 
     __tablename__ = "studies"
 
@@ -119,10 +190,29 @@ class StudyRow(Row):
     detail: Mapped[str] = mapped_column(Text)
     reference_point: Mapped[list[Any] | None]
     repeats_requested: Mapped[int]
-    created_at: Mapped[datetime]
+    priority: Mapped[int]
+    trials_wanted: Mapped[int]
+    device_minutes_wanted: Mapped[float | None]
+    trials_counted: Mapped[int]
+    trials_done: Mapped[int]
+    trials_failed: Mapped[int]
+    front_size: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(index=True)
     resumed_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+
+
+class LeadRow(Row):
+    """Which process moves a study on, under a growing token and until when; `leader` is "" where none does."""
+
+    __tablename__ = "leads"
+
+    subject: Mapped[str] = mapped_column(primary_key=True)
+    leader: Mapped[str]
+    token: Mapped[int]
+    expires_at: Mapped[datetime]
+    claimed_at: Mapped[datetime]
 
 
 class CandidateRow(Row):
@@ -158,6 +248,21 @@ class TrialRow(Row):
     created_at: Mapped[datetime]
     launched_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+
+
+class ExternalQualityRow(Row):
+    """A quality value of a trial that a user found elsewhere, with where it is from."""
+
+    __tablename__ = "external_quality"
+
+    trial_id: Mapped[str] = mapped_column(ForeignKey("trials.id"), primary_key=True)
+    metric: Mapped[str] = mapped_column(primary_key=True)
+    direction: Mapped[str]
+    value: Mapped[float]
+    low: Mapped[float]
+    high: Mapped[float]
+    source: Mapped[str] = mapped_column(Text)
+    posted_at: Mapped[datetime]
 
 
 class CalibrationRow(Row):
@@ -227,19 +332,22 @@ class AttemptRow(Row):
     outcome: Mapped[str]
     reason: Mapped[str] = mapped_column(Text)
     log: Mapped[str] = mapped_column(Text)
+    device_seconds: Mapped[float]
 
 
 class MeasurementRow(Row):
-    """A finished measurement with every raw sample; reused by its cache key."""
+    """A finished measurement, reused by its cache key; `samples` is the blob that holds it where it has any."""
 
     __tablename__ = "measurements"
+    __table_args__ = (Index("ix_measurements_device_created", "device_id", "created_at"),)
 
     id: Mapped[str] = mapped_column(primary_key=True)
     cache_key: Mapped[str | None] = mapped_column(unique=True)
     job_id: Mapped[str] = mapped_column(unique=True)
-    device_id: Mapped[str] = mapped_column(ForeignKey("devices.id"), index=True)
+    device_id: Mapped[str] = mapped_column(ForeignKey("devices.id"))
     kind: Mapped[str]
-    outcome: Mapped[Json]
+    outcome: Mapped[Json | None]
+    samples: Mapped[str | None] = mapped_column(index=True)
     created_at: Mapped[datetime]
 
 
@@ -276,6 +384,41 @@ class MeasurementRequestRow(Row):
     finished_at: Mapped[datetime | None]
 
 
+class EventRow(Row):
+    """Something that happened, in the order in which readers may see it."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        Index("ix_events_place", "transaction", "number"),
+        Index("ix_events_study_place", "study_id", "transaction", "number"),
+    )
+
+    number: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    transaction: Mapped[int] = mapped_column(BigInteger)
+    kind: Mapped[str]
+    study_id: Mapped[str | None]
+    data: Mapped[Json]
+    at: Mapped[datetime]
+
+
+class WebhookRow(Row):
+    """Whom to tell of what; `place` is up to where that was done."""
+
+    __tablename__ = "webhooks"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    url: Mapped[str] = mapped_column(Text)
+    kinds: Mapped[list[Any]]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+    place: Mapped[str]
+    failures: Mapped[int]
+    next_at: Mapped[datetime | None]
+    last_answer: Mapped[str]
+    last_at: Mapped[datetime | None]
+    given_up_at: Mapped[datetime | None]
+
+
 class RecallScoreRow(Row):
     """A recall score that was trained on demand, by pattern and recipe."""
 
@@ -290,7 +433,7 @@ class RecallScoreRow(Row):
 
 
 class EvidenceRow(Row):
-    """A result that was refused, kept whole."""
+    """A result that was refused, kept whole: in the row, or its samples in a blob."""
 
     __tablename__ = "evidence"
 
@@ -299,6 +442,7 @@ class EvidenceRow(Row):
     token: Mapped[int]
     code: Mapped[str]
     outcome: Mapped[Json]
+    samples: Mapped[str | None] = mapped_column(index=True)
     created_at: Mapped[datetime]
 
 

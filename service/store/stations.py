@@ -35,12 +35,10 @@ class Stations:
         """List every station by name."""
         return self.session.scalars(select(StationRow).order_by(StationRow.name)).all()
 
-    def of_device(self, device: DeviceRow) -> StationRow | None:
-        """Find how a device's own agent stands to it."""
-        query = select(StationRow).where(
-            StationRow.agent_id == device.agent_id, StationRow.identity == device.identity
-        )
-        return self.session.scalars(query.limit(1)).first()
+    def of_devices(self, devices: Sequence[DeviceRow]) -> dict[tuple[str, str], StationRow]:
+        """Find how agents stand to these devices, by agent and identity."""
+        query = select(StationRow).where(StationRow.identity.in_({device.identity for device in devices}))
+        return {(row.agent_id, str(row.identity)): row for row in self.session.scalars(query)}
 
     def unopened_named(self, name: str) -> StationRow | None:
         """Find a station of this name that can't be opened."""

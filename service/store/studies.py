@@ -2,30 +2,53 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, literal, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from service.errors import Conflict, NotFound
 from service.store.database import database_now
+from service.store.events import STUDY, Events
 from service.store.identifiers import new_id
-from service.store.rows import StudyRow, StudyTargetRow
+from service.store.rows import (
+    ExternalQualityRow,
+    JobRow,
+    LeadRow,
+    StudyRow,
+    StudyTargetRow,
+    TrialMeasurementRow,
+    TrialRow,
+    UtcDateTime,
+)
 
 WAITING, CALIBRATING, RUNNING, REPEATING = "waiting", "calibrating", "running", "repeating"
-FINISHED, CANCELLED, FAILED = "finished", "cancelled", "failed"
+FINISHED, PAUSED, CANCELLED, FAILED = "finished", "paused", "cancelled", "failed"
 ACTIVE = (WAITING, CALIBRATING, RUNNING, REPEATING)
-STOPPED = (CANCELLED, FAILED)
+STOPPED = (PAUSED, CANCELLED, FAILED)
+STATES = (*ACTIVE, FINISHED, *STOPPED)
 
 
 @dataclass(frozen=True)
 class StudyDraft:
-    """A study as it was submitted."""
+    """A study as it was submitted; it ends after so many trials, or when it has used so many device-minutes."""
 
     name: str
     document: Mapping[str, Any]
     document_digest: str
     idempotency_key: str | None
+    trials: int = 1
+    device_minutes: float | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True)
+class StudyFilter:
+    """Which studies to list: in any of these states, with this text in their names; all where nothing is said."""
+
+    states: Collection[str] = ()
+    text: str = ""
 
 
 class Studies:
@@ -47,6 +70,25 @@ class Studies:
     def all(self) -> Sequence[StudyRow]:
         """List every study, newest first."""
         return self.session.scalars(select(StudyRow).order_by(StudyRow.created_at.desc())).all()
+
+    def page(
+        self, wanted: StudyFilter, before: tuple[datetime, str] | None, limit: int
+    ) -> Sequence[StudyRow]:
+        """List studies, newest first, from behind the one that was created then and has this id."""
+        query = select(StudyRow).order_by(StudyRow.created_at.desc(), StudyRow.id.desc()).limit(limit)
+        if wanted.states:
+            query = query.where(StudyRow.state.in_(wanted.states))
+        if wanted.text:
+            query = query.where(StudyRow.name.contains(wanted.text, autoescape=True))
+        if before is not None:
+            place = tuple_(literal(before[0], UtcDateTime()), literal(before[1]))
+            query = query.where(tuple_(StudyRow.created_at, StudyRow.id) < place)
+        return self.session.scalars(query).all()
+
+    def names(self, study_ids: Collection[str]) -> dict[str, str]:
+        """Give these studies' names by id."""
+        query = select(StudyRow.id, StudyRow.name).where(StudyRow.id.in_(study_ids))
+        return dict(self.session.execute(query).all())
 
     def active(self) -> Sequence[StudyRow]:
         """List the studies that still have work, oldest first."""
@@ -117,10 +159,32 @@ class Studies:
         now = database_now(self.session)
         row.state = state
         row.detail = detail
+        Events(self.session).add(STUDY, study_id, study=row.name, state=state, detail=detail)
         if row.started_at is None and state != WAITING:
             row.started_at = now
         row.finished_at = None if state in ACTIVE else now
         return True
+
+    def extend(self, study_id: str, trials: int, device_minutes: float) -> StudyRow:
+        """Let a study go on for so many more trials or device-minutes; one that had no limit of minutes keeps none."""
+        row = self._locked(study_id)
+        row.trials_wanted += trials
+        if row.device_minutes_wanted is not None:
+            row.device_minutes_wanted += device_minutes
+        self.move(study_id, (FINISHED,), RUNNING)
+        return row
+
+    def delete(self, study_id: str) -> None:
+        """Forget a study and its trials; measurements stay, as they answer others' questions too."""
+        self._locked(study_id)
+        mine = select(TrialRow.id).where(TrialRow.study_id == study_id)
+        for part in (TrialMeasurementRow, ExternalQualityRow):
+            self.session.execute(delete(part).where(part.trial_id.in_(mine)))
+        for kind in (TrialRow, StudyTargetRow):
+            self.session.execute(delete(kind).where(kind.study_id == study_id))
+        self.session.execute(update(JobRow).where(JobRow.study_id == study_id).values(study_id=None))
+        self.session.execute(delete(LeadRow).where(LeadRow.subject == study_id))
+        self.session.execute(delete(StudyRow).where(StudyRow.id == study_id))
 
     def _locked(self, study_id: str) -> StudyRow:
         query = select(StudyRow).where(StudyRow.id == study_id).with_for_update()
@@ -142,11 +206,19 @@ class Studies:
             state=WAITING,
             detail="",
             repeats_requested=0,
+            priority=draft.priority,
+            trials_wanted=draft.trials,
+            device_minutes_wanted=draft.device_minutes,
+            trials_counted=0,
+            trials_done=0,
+            trials_failed=0,
+            front_size=0,
             created_at=now,
             resumed_at=now,
         )
         self.session.add(row)
         self.session.flush()
+        Events(self.session).add(STUDY, row.id, study=row.name, state=row.state, detail="")
         return row
 
 

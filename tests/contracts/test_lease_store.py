@@ -2,95 +2,35 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
 from devices.service_link import LEASES_PER_DEVICE
 from service.errors import ResultRefused
-from service.migrations.upgrade import upgrade
 from service.store.agents import Agents, DeviceRegistration, Devices
 from service.store.database import Database
-from service.store.jobs import JobDraft, Jobs
+from service.store.jobs import Jobs
 from service.store.measurements import Measurements
 from service.store.requests import MeasurementRequests
 from service.store.rows import JobRow
 from service.store.stations import StationGiven, Stations
-from service.store.studies import ACTIVE, Studies, StudyDraft
-from service.store.trials import Candidates, TrialDraft, Trials
+from service.store.trials import Candidates
+from tests.contracts.store_builders import (
+    SIMULATED,
+    a_job,
+    a_job_of,
+    a_study,
+    an_agent_with_device,
+    cancel,
+    join,
+    leased,
+    report,
+    state_of,
+)
 
 FAILED = {"kind": "runner_fault", "reason": "simulated fault", "log": "no proof"}
-SIMULATED = {"kind": "measured", "note": "simulated: this store test reads no numbers"}
-
-
-DATABASES: dict[str, Callable[[Path], str]] = {
-    "sqlite": lambda folder: f"sqlite:///{folder / 'loopfront.sqlite'}",
-}
-
-
-@pytest.fixture(params=DATABASES)
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    database = Database(DATABASES[request.param](tmp_path))
-    upgrade(database)
-    yield database
-    database.close()
-
-
-def an_agent_with_device(database: Database) -> tuple[str, str]:
-    with database.write() as session:
-        agent = Agents(session).register("agent-1", "host")
-        given = DeviceRegistration("device-1", "laptop", "local", {}, {})
-        device = Devices(session).register(agent.id, given)
-    return agent.id, device.id
-
-
-def a_job(database: Database, device_id: str, cache_key: str = "key", priority: int = 0) -> str:
-    with database.write() as session:
-        draft = JobDraft(device_id, None, "single", cache_key, {"name": cache_key}, priority)
-        return Jobs(session).create(draft).id
-
-
-def a_study(database: Database, name: str) -> str:
-    with database.write() as session:
-        return Studies(session).submit(StudyDraft(name, {}, name, None))[0].id
-
-
-def a_job_of(database: Database, device_id: str, study_id: str) -> str:
-    with database.write() as session:
-        return Jobs(session).create(JobDraft(device_id, study_id, "trial", "key", {})).id
-
-
-def join(database: Database, study_id: str, job_id: str) -> None:
-    """Let a trial of a study wait for a job."""
-    with database.write() as session:
-        Candidates(session).keep("digest", "C", {})
-        trial = Trials(session).add(study_id, TrialDraft("trial", "", "digest", {}, "running"))
-        Trials(session).attach(trial.id, "laptop", 0, job_id, None)
-
-
-def cancel(database: Database, study_id: str) -> None:
-    with database.write() as session:
-        assert Studies(session).move(study_id, ACTIVE, "cancelled")
-        Jobs(session).cancel_abandoned()
-
-
-def state_of(database: Database, job_id: str) -> str:
-    with database.read() as session:
-        return Jobs(session).get(job_id).state
-
-
-def leased(database: Database, agent_id: str, device_id: str, seconds: float = 30) -> int | None:
-    with database.write() as session:
-        job = Jobs(session).lease(agent_id, [device_id], seconds)
-        return job.token if job else None
-
-
-def report(database: Database, job_id: str, token: int, outcome: dict[str, str]) -> None:
-    with database.write() as session:
-        Jobs(session).report(job_id, token, outcome)
 
 
 def test_a_device_serves_as_many_leases_at_a_time_as_its_agent_measures_in_turns(database: Database) -> None:
@@ -374,7 +314,7 @@ def test_a_clock_that_is_set_back_keeps_no_job_waiting_and_no_lease_alive(databa
     assert leased(database, agent, device) == 1
     set_clock_back(database)
     with database.read() as session:
-        job = Jobs(session).under_lease(device)
+        job = Jobs(session).under_lease([device]).get(device)
         assert job is not None
         assert Jobs(session).lease_without_extension(job.id, 1, 30) is None, "a heartbeat writes it anew"
     assert leased(database, agent, device) == 2, "nobody who measures asks: its agent was started anew"
@@ -391,7 +331,7 @@ def test_two_agents_that_reach_one_device_take_it_in_turns(database: Database) -
         assert Devices(session).register(second, given).id == device
     assert leased(database, second, device) is None, "the first is measuring"
     with database.read() as session:
-        job = Jobs(session).under_lease(device)
+        job = Jobs(session).under_lease([device]).get(device)
     assert job is not None
     report(database, job.id, 1, SIMULATED)
     assert leased(database, first, device) is None, "it is the other's now"

@@ -4,13 +4,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
-from serving import TOKENS
+from serving import know_tokens, owner_of
 
-from service.agent_token import read_agent_token
 from service.data_folder import find_running
 
 COMMAND = [sys.executable, "-m", "service.cli"]
@@ -19,7 +19,7 @@ COMMAND = [sys.executable, "-m", "service.cli"]
 def loopfront(
     *arguments: str, timeout_s: float = 90, **environment: str
 ) -> "subprocess.CompletedProcess[str]":
-    env = {**os.environ, **environment}
+    env = {**token_for(arguments), **os.environ, **environment}
     return subprocess.run(
         [*COMMAND, *arguments], capture_output=True, text=True, timeout=timeout_s, env=env, check=False
     )
@@ -37,11 +37,18 @@ def up(folder: Path, port: int = 0, *options: str) -> Iterator["subprocess.Popen
             assert process.poll() is None, (folder.parent / "up.log").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        TOKENS[running.url] = read_agent_token(folder)
+        know_tokens(running.url, folder)
         yield process
     finally:
         process.kill()
         process.wait()
+
+
+def token_for(arguments: Sequence[str]) -> dict[str, str]:
+    """Give the owner's token of the service that the arguments name, as a user's environment would."""
+    named = [after for before, after in pairwise(arguments) if before == "--url"]
+    token = owner_of(named[-1]) if named else ""
+    return {"LOOPFRONT_TOKEN": token} if token else {}
 
 
 def port_of(folder: Path) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import uvicorn
 
+from devices.errors import ServiceAway
 from devices.outcome import (
     BlockSamples,
     Measured,
@@ -20,18 +21,44 @@ from devices.outcome import (
     outcome_to_dict,
 )
 from devices.service_link import PROTOCOL_VERSION
-from service.agent_token import read_agent_token
 from service.app import create_app
 from service.client import Client
 from service.parts import Parts, open_parts
 from service.search_loop import SearchLoop
+from service.secret_files import agent_token_path, owner_token_path, read_secret
 from service.settings import Settings
+from service.store.bell_wire import BellWire
 from service.up import bind
 
 PROTOCOL = {"Loopfront-Protocol": PROTOCOL_VERSION}
 
 TOKENS: dict[str, str] = {}
 """The agent token of each service that a test started, by its address."""
+
+OWNERS: dict[str, str] = {}
+"""The token of each such service's owner."""
+
+
+def know_tokens(url: str, folder: Path) -> None:
+    """Remember the tokens of a service that was started on a data folder."""
+    TOKENS[url] = read_secret(agent_token_path(folder))
+    OWNERS[url] = read_secret(owner_token_path(folder))
+
+
+def owner_of(url: str) -> str:
+    """Find the owner's token for an address below a service's; "" where no such service was started."""
+    return next((token for known, token in OWNERS.items() if url == known or url.startswith(f"{known}/")), "")
+
+
+def as_owner(method: str, url: str, **options: Any) -> httpx2.Response:
+    """Send one request with the owner's token."""
+    headers = {"Authorization": f"Bearer {owner_of(url)}", **options.pop("headers", {})}
+    return httpx2.request(method, url, headers=headers, trust_env=False, **options)
+
+
+def an_owners_client(url: str) -> Client:
+    """Give a client that may do everything."""
+    return Client(url, owner_of(url))
 
 
 def agent_headers(url: str) -> dict[str, str]:
@@ -46,7 +73,11 @@ class Running:
     parts: Parts
 
     def client(self) -> Client:
-        return Client(self.url)
+        return an_owners_client(self.url)
+
+    @property
+    def owner_headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {owner_of(self.url)}"}
 
 
 @contextmanager
@@ -60,12 +91,13 @@ def a_service(folder: Path, with_loop: bool = False, **changes: Any) -> Iterator
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    loop = SearchLoop(parts)
+    loop, wire = SearchLoop(parts), BellWire(parts.database, parts.bell)
+    wire.start()
     thread.start()
     if with_loop:
         loop.start()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    TOKENS[url] = read_agent_token(folder)
+    know_tokens(url, folder)
     try:
         yield Running(url, parts)
     finally:
@@ -74,6 +106,7 @@ def a_service(folder: Path, with_loop: bool = False, **changes: Any) -> Iterator
         server.should_exit = True
         thread.join(5)
         listener.close()
+        wire.stop()
         parts.database.close()
 
 
@@ -97,6 +130,8 @@ class HandDrivenAgent:
 
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         response = self.http.post(path, json=dict(body))
+        if response.status_code == 503:
+            raise ServiceAway(response.text)
         assert response.is_success, response.text
         answer: dict[str, Any] = response.json() if response.content else {}
         return answer
@@ -182,13 +217,15 @@ class SimulatedWorker:
         self.agent.close()
 
     def _work(self) -> None:
+        job: dict[str, Any] | None = None
         while not self._stop.is_set():
             try:
-                job = self.agent.lease(wait_s=0.5)
+                job = job or self.agent.lease(wait_s=0.5)
                 if job is not None:
                     self._serve(job)
-            except httpx2.TransportError:
-                self._stop.wait(0.1)  # the service was killed and comes back
+                job = None
+            except (httpx2.TransportError, ServiceAway):
+                self._stop.wait(0.1)  # the service, or its database, was killed and comes back
 
     def _serve(self, job: Mapping[str, Any]) -> None:
         if "candidate" not in job["plan"]:
@@ -196,7 +233,10 @@ class SimulatedWorker:
             self._report(job, self.outcome_of(job, fails=False))
             return
         graph = job["plan"]["candidate"]["graph_sha256"]
-        assert self.agent.http.get(f"/blobs/{graph}").is_success
+        fetched = self.agent.http.get(f"/blobs/{graph}")
+        if fetched.status_code == 503:
+            raise ServiceAway(fetched.text)
+        assert fetched.is_success
         self._stop.wait(self._pause_s)
         self.jobs.append(job["job_id"])
         self.served.append(graph)
@@ -209,10 +249,11 @@ class SimulatedWorker:
     def _report(self, job: Mapping[str, Any], outcome: Mapping[str, Any]) -> None:
         while not self._stop.is_set():
             try:
-                self.agent.report(job, outcome)
-                return
+                if self.agent.report(job, outcome).status_code < 500:
+                    return
             except httpx2.TransportError:
-                self._stop.wait(0.1)
+                pass
+            self._stop.wait(0.1)
 
 
 def simulated_outcome(graph_sha256: str, fails: bool) -> dict[str, Any]:

@@ -210,5 +210,6 @@ def test_a_damaged_blob_is_refused_for_good_with_the_file_that_is_damaged(
 def test_another_sites_page_may_not_change_anything(running: Running, agent: HandDrivenAgent) -> None:
     foreign = agent.http.post("/studies", content=b"study: x", headers={"Origin": "https://evil.example"})
     assert foreign.status_code == 403
-    own = agent.http.post("/studies", content=b"study: x", headers={"Origin": running.url})
+    headers = {"Origin": running.url, **running.owner_headers}
+    own = agent.http.post("/studies", content=b"study: x", headers=headers)
     assert own.status_code in {415, 422}

@@ -1,10 +1,11 @@
-"""The agent token: made once, asked for everywhere, shown nowhere."""
+"""Agents' tokens and the data folder's secrets: made once, asked for everywhere, shown nowhere."""
 
 import os
 import stat
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -13,8 +14,8 @@ from command_line import COMMAND, loopfront, one_line, port_of, up
 from serving import PROTOCOL, HandDrivenAgent, Running, a_service, agent_headers
 from waiting import wait_until
 
-from service.agent_token import agent_token_path, keep_agent_token, read_agent_token
 from service.errors import StartRefused
+from service.secret_files import agent_token_path, keep_secrets, owner_token_path, read_secret
 
 AGENT_REQUESTS = [
     ("GET", "/agents/hello"),
@@ -35,29 +36,32 @@ def running(tmp_path: Path) -> Iterator[Running]:
         yield running
 
 
-def test_the_token_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
-    first = keep_agent_token(tmp_path)
-    path = agent_token_path(tmp_path)
-    token = read_agent_token(tmp_path)
-    assert token.startswith("lfa_")
-    assert len(token) > 40
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    path.chmod(0o644)  # as a careless copy leaves it
-    assert keep_agent_token(tmp_path) == first
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert first.is_shown_by(f"Bearer {token}")
-    for wrong in ("", token, f"Basic {token}", f"Bearer {token}x", f"Bearer {token[:-1]}", "Bearer é"):
-        assert not first.is_shown_by(wrong), wrong
-    assert token not in repr(first)
+def test_secrets_are_made_once_for_their_owner_alone(tmp_path: Path) -> None:
+    first = keep_secrets(tmp_path)
+    for path, prefix in ((agent_token_path(tmp_path), "lfa_"), (owner_token_path(tmp_path), "lfu_")):
+        assert read_secret(path).startswith(prefix)
+        path.chmod(0o644)  # as a careless copy leaves it
+    assert keep_secrets(tmp_path) == first
+    for path in tmp_path.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert read_secret(path) not in repr(first)
 
 
-@pytest.mark.parametrize("content", ["", "something else", "lfa_short"])
+@pytest.mark.parametrize("content", ["", "something else", "lfa_short", "lfu_" + 40 * "x"])
 def test_a_file_that_holds_no_token_is_named_and_left_as_it_is(tmp_path: Path, content: str) -> None:
     agent_token_path(tmp_path).write_text(content)
-    with pytest.raises(StartRefused, match="it holds no agent token") as refusal:
-        keep_agent_token(tmp_path)
+    with pytest.raises(StartRefused, match="it holds no token") as refusal:
+        keep_secrets(tmp_path)
     assert refusal.value.field == str(agent_token_path(tmp_path))
     assert agent_token_path(tmp_path).read_text() == content
+
+
+def test_a_database_whose_tokens_another_key_made_is_not_served(tmp_path: Path) -> None:
+    with a_service(tmp_path):
+        pass
+    (tmp_path / "server.key").write_text(64 * "a")
+    with pytest.raises(StartRefused, match="another key"), a_service(tmp_path):
+        pass
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer lfa_" + 43 * "x", "Basic eDp5", "Bearer"])
@@ -68,8 +72,11 @@ def test_whoever_shows_no_token_or_a_wrong_one_is_refused_with_the_way_out(
     with httpx2.Client(base_url=f"{running.url}/api/v1", headers=headers, trust_env=False) as http:
         for method, path in AGENT_REQUESTS:
             answer = http.request(method, path)
-            assert (answer.status_code, answer.json()["code"]) == (401, "agent-token"), path
-            assert "`loopfront token agent`" in answer.json()["hint"]
+            assert (answer.status_code, answer.json()["code"]) in {
+                (401, "not-authorised"),
+                (429, "too-many-failures"),
+            }, path
+            assert answer.json()["hint"]
             assert "xxxx" not in answer.text
 
 
@@ -87,17 +94,55 @@ def test_with_the_token_an_agent_is_welcome(running: Running) -> None:
     assert answer.json()["protocol"] == PROTOCOL["Loopfront-Protocol"]
 
 
-def test_the_token_is_printed_with_the_command_for_the_other_machine(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
+def test_an_agent_enrols_with_a_code_that_counts_once_and_gets_a_token_of_its_own(tmp_path: Path) -> None:
+    folder, home = tmp_path / "data", tmp_path / "home"
+    home.mkdir()
     none = loopfront("token", "agent", "--data-folder", str(folder))
     assert none.returncode == 1
-    assert "start the service once" in one_line(none.stderr)
+    assert "loopfront up" in one_line(none.stderr)
     with up(folder):
-        done = loopfront("token", "agent", "--data-folder", str(folder))
-    token = read_agent_token(folder)
-    assert done.stdout.splitlines()[0] == token
-    assert f"--token {token}" in done.stdout
-    assert "loopfront up --host ADDRESS" in done.stdout, "nobody else reaches 127.0.0.1"
+        url = f"http://127.0.0.1:{port_of(folder)}"
+        printed = loopfront("token", "agent", "--data-folder", str(folder))
+        assert "loopfront up --host ADDRESS" in printed.stdout, "nobody else reaches 127.0.0.1"
+        code = next(word for word in printed.stdout.split() if word.startswith("lfe_"))
+        options = ("--server", url, "--folder", str(tmp_path / "agent"), "--token", code)
+        with an_agent(home, tmp_path / "agent.log", *options) as agent:
+            assert "--token-file" in Path(f"/proc/{agent.pid}/cmdline").read_text()
+        (kept,) = (home / ".config" / "loopfront" / "agent-tokens").iterdir()
+        token = kept.read_text().strip()
+        assert token.startswith("lfa_")
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+        with an_agent(home, tmp_path / "again.log", *options[:4]):
+            pass  # it knows its token
+        other = tmp_path / "other home"
+        other.mkdir()
+        late = loopfront(
+            "agent", *options[:2], "--folder", str(tmp_path / "b"), "--token", code, HOME=str(other)
+        )
+        assert late.returncode == 2
+        assert "was used" in late.stderr
+    for log in (tmp_path / "agent.log", tmp_path / "up.log"):
+        assert token not in log.read_text()
+        assert code not in log.read_text()
+    assert token not in kept_by_the_service(folder)
+
+
+@contextmanager
+def an_agent(home: Path, log: Path, *options: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run `loopfront agent` as a user with this home, until it has registered and the block ends."""
+    with log.open("wb") as written:
+        agent = subprocess.Popen(
+            [*COMMAND, "agent", *options],
+            env={**os.environ, "HOME": str(home)},
+            stdout=written,
+            stderr=written,
+        )
+    try:
+        wait_until(lambda: "registered as" in log.read_text())
+        yield agent
+    finally:
+        agent.terminate()
+        assert agent.wait(20) == 0
 
 
 def all_command_lines() -> str:
@@ -110,37 +155,8 @@ def all_command_lines() -> str:
     return "\n".join(found)
 
 
-def test_a_token_that_was_typed_is_kept_in_a_file_and_stands_in_no_command_line_or_log(
-    tmp_path: Path,
-) -> None:
-    folder, home = tmp_path / "data", tmp_path / "home"
-    home.mkdir()
-    with up(folder):
-        token, url = read_agent_token(folder), f"http://127.0.0.1:{port_of(folder)}"
-        log = tmp_path / "agent.log"
-        command = [*COMMAND, "agent", "--server", url, "--folder", str(tmp_path / "agent"), "--token", token]
-        with log.open("wb") as written:
-            agent = subprocess.Popen(
-                command, env={**os.environ, "HOME": str(home)}, stdout=written, stderr=written
-            )
-        try:
-            wait_until(lambda: "registered as" in log.read_text())
-            lines = all_command_lines()
-            assert "--token-file" in Path(f"/proc/{agent.pid}/cmdline").read_text()
-            assert token not in lines
-        finally:
-            agent.terminate()
-            assert agent.wait(20) == 0
-    (kept,) = (home / ".config" / "loopfront" / "agent-tokens").iterdir()
-    assert kept.read_text().strip() == token
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    for written_log in (log, tmp_path / "up.log"):
-        assert token not in written_log.read_text()
-    assert token not in kept_by_the_service(folder)
-
-
 def kept_by_the_service(folder: Path) -> str:
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "agent.token"]
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in {".token", ".key"}]
     return "".join(path.read_bytes().decode(errors="replace") for path in files)
 
 
@@ -159,8 +175,7 @@ def test_on_the_services_own_machine_an_agent_finds_the_token_by_itself(tmp_path
             agent.wait(20)
         away = loopfront("agent", "--server", url, "--folder", str(tmp_path / "other"), HOME=str(tmp_path))
         assert away.returncode == 2
-        assert "the agent shows no token" in away.stderr
-        assert "`loopfront token agent` on the service's machine" in away.stderr
+        assert "no token is shown" in away.stderr
 
 
 def test_the_services_own_agent_gets_its_token_by_file(tmp_path: Path) -> None:
@@ -170,7 +185,7 @@ def test_the_services_own_agent_gets_its_token_by_file(tmp_path: Path) -> None:
         service = subprocess.Popen(command, stdout=written, stderr=written)
     try:
         wait_until(lambda: "registered as" in log.read_text())
-        token = read_agent_token(folder)
+        token = read_secret(agent_token_path(folder))
         assert token not in all_command_lines()
         assert token not in log.read_text()
     finally:

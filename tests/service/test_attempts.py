@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from command_line import loopfront, one_line
-from serving import TOKENS, HandDrivenAgent, Running, a_service, a_simulated_result, a_small_study
+from serving import TOKENS, HandDrivenAgent, Running, a_service, a_simulated_result, a_small_study, as_owner
 from waiting import wait_until
 
 from devices.agent import AgentSettings, run_agent
@@ -58,7 +57,7 @@ def expire() -> None:
 
 
 def page(running: Running, path: str) -> str:
-    return httpx2.get(running.url + path, trust_env=False).raise_for_status().text
+    return as_owner("GET", running.url + path).raise_for_status().text
 
 
 def test_a_trial_shows_what_became_of_every_lease(running: Running, agent: HandDrivenAgent) -> None:
@@ -165,7 +164,7 @@ def test_a_device_that_is_unknown_has_no_attempts(running: Running) -> None:
     done = loopfront("device", "log", "nowhere", "--url", running.url)
     assert done.returncode == 2
     assert "there is no device 'nowhere'" in one_line(done.stderr)
-    assert httpx2.get(f"{running.url}/devices/nowhere/attempts", trust_env=False).status_code == 404
+    assert as_owner("GET", f"{running.url}/devices/nowhere/attempts").status_code == 404
 
 
 @contextmanager

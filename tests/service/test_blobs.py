@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from service.errors import BlobDamaged, NotFound
-from service.store.blobs import Blobs
+from service.store.blobs import FolderBlobs
 
 
 def test_a_blob_comes_back_under_its_digest_and_is_stored_once(tmp_path: Path) -> None:
-    blobs = Blobs(tmp_path)
+    blobs = FolderBlobs(tmp_path)
     digest = blobs.put(b"graph")
     assert blobs.put(b"graph") == digest
     assert blobs.read(digest) == b"graph"
@@ -19,11 +19,11 @@ def test_a_blob_comes_back_under_its_digest_and_is_stored_once(tmp_path: Path) -
 @pytest.mark.parametrize("name", ["", "../../etc/passwd", "A" * 64, "0" * 63, "0" * 64])
 def test_what_is_not_a_stored_digest_is_not_found(tmp_path: Path, name: str) -> None:
     with pytest.raises(NotFound):
-        Blobs(tmp_path).read(name)
+        FolderBlobs(tmp_path).read(name)
 
 
 def test_a_blob_that_the_disk_damaged_is_refused_until_it_is_stored_again(tmp_path: Path) -> None:
-    blobs = Blobs(tmp_path)
+    blobs = FolderBlobs(tmp_path)
     digest = blobs.put(b"graph")
     (file,) = (path for path in tmp_path.rglob("*") if path.is_file())
     file.write_bytes(b"grapf")

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from service.client import Client
 from service.data_folder import find_running
 from service.demo_service import DemoService
 from service.settings import Settings
@@ -28,7 +27,7 @@ def test_two_demos_that_start_at_once_share_one_service(tmp_path: Path) -> None:
         for demo in threads.map(DemoService.__enter__, demos):
             ends.push(demo)
         assert demos[0].url == demos[1].url
-        with Client(demos[0].url) as client:
+        with demos[0].client() as client:
             assert client.studies() == []
         for demo in demos:
             demo.say_how_it_goes_on("/studies/x")

@@ -229,7 +229,7 @@ def test_the_pages_show_every_device_and_take_what_agents_say_as_text(
 ) -> None:
     quarantined(running, agent)
     tell(agent, station("ready"), station("unopened", HOSTILE, identity=None, name=HOSTILE))
-    with httpx2.Client(base_url=running.url, trust_env=False) as http:
+    with httpx2.Client(base_url=running.url, headers=running.owner_headers, trust_env=False) as http:
         for path in ("/", "/devices"):
             page = http.get(path)
             assert page.status_code == 200

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from command_line import COMMAND, loopfront, one_line
+from command_line import COMMAND, loopfront, one_line, token_for
 from profiling import LawfulWorker
 from serving import Running, a_service
 from waiting import wait_until
@@ -71,7 +71,7 @@ def test_a_profile_is_measured_shown_written_and_served(running: Running, tmp_pa
         )
         assert len(profile_from_dict(answer["report"]).mixers) == 5
         assert again.stderr == ""
-    with httpx2.Client(base_url=running.url, trust_env=False) as http:
+    with httpx2.Client(base_url=running.url, headers=running.owner_headers, trust_env=False) as http:
         page = http.get(f"/devices/{DEVICE}/profile")
         assert page.status_code == 200
         assert "×64.0" in page.text
@@ -81,8 +81,10 @@ def test_a_profile_is_measured_shown_written_and_served(running: Running, tmp_pa
 
 def test_interrupting_the_command_stops_its_profile_and_the_next_run_goes_on(running: Running) -> None:
     with LawfulWorker(running.url, pause_s=0.5) as worker:
+        asking = [*COMMAND, *command(running, *TWO)]
+        environment = {**os.environ, **token_for(asking)}
         with subprocess.Popen(
-            [*COMMAND, *command(running, *TWO)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            asking, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
         ) as asked:
             wait_until(lambda: len(worker.jobs) >= 4)
             asked.send_signal(signal.SIGINT)
@@ -174,7 +176,7 @@ def test_the_memory_of_a_real_device_is_read_by_its_real_agent(
         try:
             wait_until(lambda: bool(client.devices()))
             wish = {"mixers": [], "shapes": []}
-            with httpx2.Client(base_url=running.url, trust_env=False) as http:
+            with httpx2.Client(base_url=running.url, headers=running.owner_headers, trust_env=False) as http:
                 begun = http.post("/api/v1/devices/local/profile", json=wish).json()
             wait_until(lambda: client.profile(begun["id"]).state != "running", timeout_s=120)
         finally:

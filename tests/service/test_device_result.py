@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import HandDrivenAgent, Running, a_service, a_simulated_result
+from serving import HandDrivenAgent, Running, a_service, a_simulated_result, as_owner
 
 from service.device_result import read_result
 from service.errors import BadInput
@@ -134,4 +134,4 @@ def test_facts_of_a_device_are_bounded_too(running: Running, agent: HandDrivenAg
     answer = agent.http.post("/agents", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 422, answer.text
     assert answer.json()["field"] == "devices.0.facts"
-    assert agent.http.get("/devices").status_code == 200
+    assert as_owner("GET", f"{running.url}/api/v1/devices").status_code == 200

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 from command_line import COMMAND, loopfront, port_of, up
+from serving import an_owners_client
 from sqlalchemy import select, update
 from waiting import wait_until
 
 from devices.runner.build import build_runner
 from devices.service_link import PROTOCOL_VERSION
 from devices.ssh import offered_host_key
-from service.client import Client
-from service.store.blobs import Blobs
+from service.store.blobs import FolderBlobs
 from service.store.database import Database, sqlite_url
 from service.store.jobs import JobDraft, Jobs
 from service.store.rows import AttemptRow, DeviceRow, EvidenceRow, JobRow, MeasurementRow
@@ -40,7 +40,7 @@ class Lab:
     url: str = ""
 
     def order(self, device: str, blocks: int = 3, count: int = 1) -> list[str]:
-        blobs = Blobs(self.folder / "blobs")
+        blobs = FolderBlobs(self.folder / "blobs")
         for model in (CANDIDATE, SENTINEL):
             blobs.put(model.graph)
         with self.database.write() as session:
@@ -64,7 +64,7 @@ class Lab:
         return all(self.job(each).state == "done" for each in job_ids)
 
     def states(self) -> dict[str, str]:
-        with Client(self.url) as client:
+        with an_owners_client(self.url) as client:
             return {device.name: device.state for device in client.devices()}
 
 
@@ -341,7 +341,7 @@ def test_a_measurement_that_is_under_way_when_its_owners_hours_end_is_finished_a
         jobs += lab.order("laptop", 30)
         wait_until(lambda: lab.states() == {"laptop": "resting"})
         assert [lab.job(each).outcome for each in jobs] == ["measured", ""]
-        with Client(lab.url) as client:
+        with an_owners_client(lab.url) as client:
             assert client.devices()[0].reason == f"allowed from {start:02d}:00"
         clock.write_text("0")
         wait_until(lambda: lab.are_done(*jobs))

@@ -53,7 +53,8 @@ def test_only_a_page_of_this_very_service_may_change_anything(
     running: Running, origin: str, status: int
 ) -> None:
     client = TestClient(create_app(running.parts), base_url="http://127.0.0.1")
-    answer = client.post("/api/v1/studies/none/cancel", headers={"Origin": origin})
+    headers = {"Origin": origin, **running.owner_headers}
+    answer = client.post("/api/v1/studies/none/cancel", headers=headers)
     assert answer.status_code == status
 
 

@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from command_line import loopfront, one_line, port_of, up
+from command_line import loopfront, one_line, port_of, token_for, up
 from serving import a_small_study
 
 import devices
@@ -20,7 +20,7 @@ from service.server_part import SERVER_MODULES
 
 ROOT = Path(__file__).parents[2]
 WITHOUT = [sys.executable, str(Path(__file__).with_name("without_server_part.py"))]
-MODULES_OF_PACKAGES = {"pyyaml": "yaml"}
+MODULES_OF_PACKAGES = {"prometheus-client": "prometheus_client", "pyyaml": "yaml"}
 LIGHT_MODULES = [
     "service.cli",
     "service.client",
@@ -33,7 +33,8 @@ LIGHT_MODULES = [
 def light(*arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run `loopfront` where the server part is missing."""
     command = [*WITHOUT, "service.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    environment = {**os.environ, **token_for(arguments)}
+    return subprocess.run(command, capture_output=True, text=True, timeout=90, env=environment, check=False)
 
 
 def packages_of(extra: str | None) -> set[str]:

@@ -43,7 +43,7 @@ def test_the_agents_trouble_is_told_by_the_health_check_the_pages_and_the_study(
     with a_service(tmp_path) as running, running.client() as client:
         client.submit_study(a_small_study())
         running.parts.agent_news.trouble = "the agent of this machine can't run: no <sh>"
-        with httpx2.Client(base_url=running.url, trust_env=False) as http:
+        with httpx2.Client(base_url=running.url, headers=running.owner_headers, trust_env=False) as http:
             assert http.get("/api/v1/healthz").json()["trouble"] == running.parts.agent_news.trouble
             for page in ("/", "/studies/small"):
                 assert "can&#39;t run: no &lt;sh&gt;" in http.get(page).text

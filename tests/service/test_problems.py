@@ -18,7 +18,9 @@ def test_an_unexpected_error_is_one_problem_whose_id_stands_in_the_log(tmp_path:
             raise ZeroDivisionError("secret")
 
         app.add_api_route("/broken", broken)
-        client = TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+        client = TestClient(
+            app, base_url="http://127.0.0.1", headers=running.owner_headers, raise_server_exceptions=False
+        )
         with capture_logs() as logs:
             answer = client.get("/broken")
     assert answer.status_code == 500
@@ -31,7 +33,9 @@ def test_an_unexpected_error_is_one_problem_whose_id_stands_in_the_log(tmp_path:
 
 def test_numbers_beyond_any_are_answered_422_with_a_message_that_can_be_read(tmp_path: Path) -> None:
     with a_service(tmp_path) as running:
-        client = TestClient(create_app(running.parts), base_url="http://127.0.0.1")
+        client = TestClient(
+            create_app(running.parts), base_url="http://127.0.0.1", headers=running.owner_headers
+        )
         for number in ("1" * 401, "-" + "1" * 401, "1e400", "NaN"):
             for field in ("parameters", "vocabulary", "embedding_ratio"):
                 body = f'{{"layout": "CCA", "{field}": {number}}}'
@@ -60,7 +64,9 @@ def test_a_problem_tells_the_value_and_a_way_out(
     tmp_path: Path, method: str, path: str, headers: dict[str, str], value: str
 ) -> None:
     with a_service(tmp_path) as running:
-        client = TestClient(create_app(running.parts), base_url="http://127.0.0.1")
+        client = TestClient(
+            create_app(running.parts), base_url="http://127.0.0.1", headers=running.owner_headers
+        )
         answer = client.request(method, path, headers=headers)
     assert 400 <= answer.status_code < 500
     assert value in answer.json()["detail"]

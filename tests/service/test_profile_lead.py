@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from command_line import port_of, up
 from profiling import BANDWIDTH, COSTS_MS, SCOPE, WISH, LawfulWorker, a_bandwidth, a_tiny_shape
-from serving import HandDrivenAgent, Running, a_service, a_simulated_result
+from serving import HandDrivenAgent, Running, a_service, a_simulated_result, an_owners_client
 from waiting import wait_until
 
 from reports.encoding import profile_from_dict
@@ -233,7 +233,7 @@ def test_killed_with_9_in_the_middle_a_profile_goes_on_and_loses_no_measurement(
     folder = tmp_path / "data"
     with up(folder) as process:
         port = port_of(folder)
-        client = Client(f"http://127.0.0.1:{port}")
+        client = an_owners_client(f"http://127.0.0.1:{port}")
         with LawfulWorker(client.url, pause_s=0.1) as worker:
             begun = client.begin_profile(DEVICE, WISH)
             while len(worker.jobs) < 4:

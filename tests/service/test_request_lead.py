@@ -1,11 +1,13 @@
 """One architecture measured by itself, and a wish for it that is withdrawn."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from command_line import token_for
 from serving import HandDrivenAgent, Running, SimulatedWorker, a_service
 from waiting import wait_until
 
@@ -40,7 +42,10 @@ def test_interrupting_the_command_withdraws_its_wish(tmp_path: Path) -> None:
     with a_service(tmp_path, with_loop=True) as running, running.client() as client:
         HandDrivenAgent(running.url).close()
         command = [sys.executable, "-m", "service.cli", "arch", "measure", "CCACCA", "--url", running.url]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as asked:
+        environment = {**os.environ, **token_for(command)}
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        ) as asked:
             wait_until(lambda: bool(open_requests(running)))
             request_id = open_requests(running)[0]
             time.sleep(2)  # until the command itself knows what it asked for

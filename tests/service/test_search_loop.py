@@ -4,9 +4,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
-from serving import Running, SimulatedWorker, a_service, a_small_study, wait_for_end
+from serving import Running, SimulatedWorker, a_service, a_small_study, as_owner, wait_for_end
 from waiting import wait_until
 
 from reports.encoding import measurement_from_dict, report_from_dict
@@ -74,7 +73,7 @@ def test_the_report_and_the_pages_show_the_study(
     assert [point.label for point in report.sentinel][:2] == ["calibration", "lfm2-350m"]
     assert "CCACCA" in (tmp_path / "report.html").read_text()
     for path in ("/", "/studies/small", "/studies/small/trials/2", "/static/report.css"):
-        assert httpx2.get(finished[0].url + path, trust_env=False).status_code == 200, path
+        assert as_owner("GET", finished[0].url + path).status_code == 200, path
 
 
 def test_a_study_in_which_none_meets_the_constraints_says_so_everywhere_and_has_no_front(
@@ -86,7 +85,7 @@ def test_a_study_in_which_none_meets_the_constraints_says_so_everywhere_and_has_
             client.submit_study(strict)
             assert wait_for_end(client, "small") == "finished"
         front, progress = client.front("small"), client.study("small").progress
-        page = httpx2.get(f"{running.url}/studies/small", trust_env=False).text
+        page = as_owner("GET", f"{running.url}/studies/small").text
         report = report_from_dict(client.report("small"))
     (closest,) = front.closest
     assert not front.feasible

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 from command_line import loopfront, one_line, port_of, up
-from serving import SimulatedWorker, a_small_study, wait_for_end
+from serving import SimulatedWorker, a_small_study, an_owners_client, wait_for_end
 
-from service.client import Client
 from service.data_folder import DataFolderLock, find_running
 from service.up import bind
 
@@ -22,7 +21,7 @@ def test_killed_with_9_in_the_middle_a_study_goes_on_and_loses_no_measurement(tm
     folder = tmp_path / "data"
     with up(folder) as process:
         port = port_of(folder)
-        client = Client(f"http://127.0.0.1:{port}")
+        client = an_owners_client(f"http://127.0.0.1:{port}")
         worker = SimulatedWorker(client.url, pause_s=0.3)
         with worker:
             client.submit_study(a_small_study(trials=5))

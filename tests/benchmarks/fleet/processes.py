@@ -13,10 +13,10 @@ from pathlib import Path
 
 from sqlalchemy import ColumnElement, select
 
-from service.agent_token import agent_token_path
 from service.client import Client
 from service.data_folder import read_running
 from service.parts import Parts, open_parts
+from service.secret_files import agent_token_path, owner_token_path, read_secret
 from service.settings import Settings
 from service.store.jobs import DONE
 from service.store.rows import JobRow
@@ -40,7 +40,8 @@ class Service:
     def wait_for_devices(self, count: int) -> dict[str, str]:
         """Wait until so many devices have registered; return their ids by name."""
         deadline_s = time.monotonic() + START_S
-        with Client(self.url) as client:
+        owner = read_secret(owner_token_path(self.parts.settings.data_folder))
+        with Client(self.url, owner) as client:
             while len(found := client.devices()) < count:
                 if time.monotonic() > deadline_s:
                     raise RuntimeError(f"{len(found)} of {count} devices registered: see the agent's log")

@@ -6,6 +6,7 @@ device's folder, when it ran. It needs nothing but Python's own library, and sta
 """
 
 import json
+import os
 import random
 import sys
 import time
@@ -14,6 +15,8 @@ from pathlib import Path
 HEARTBEAT_S = 2.0
 SENTINEL_MS = {"prefill": 80.0, "decode": 5.0}
 NOISE = 0.01
+SPEED = float(os.environ.get("LOOPFRONT_SIMULATED_SPEED", "1"))
+"""How many times faster it ends than its samples say."""
 RATIOS = (0.5, 2.0)
 MEGABYTE = 1_000_000
 
@@ -99,7 +102,7 @@ def time_block(plan, records, place, block, steps):
         [mean_ms * random.lognormvariate(0, NOISE) for _ in range(steps)]
         for mean_ms in (candidate_ms, sentinel_ms)
     )
-    time.sleep(sum(own + other) / 1e3)
+    time.sleep(sum(own + other) / 1e3 / SPEED)
     records.send("block", **place, candidate_first=block % 2 == 0, candidate_ms=own, sentinel_ms=other)
     records.beat()
 
