@@ -1,0 +1,120 @@
+"""A service in a process of its own, on a PostgreSQL or a SQLite of its own."""
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from devices.service_link import PROTOCOL_VERSION
+from service.client import Client
+from service.data_folder import read_running
+from service.secret_files import agent_token_path, owner_token_path, read_secret
+from service.settings import Settings
+from service.store.database import Database, sqlite_url
+from tests import postgresql
+from tests.benchmarks.fleet.processes import running
+
+START_S = 60.0
+DATABASES = ("postgresql", "sqlite")
+
+
+@dataclass(frozen=True)
+class Served:
+    """A service that answers; `database` is its own, opened from here."""
+
+    name: str
+    url: str
+    pid: int
+    folder: Path
+    database: Database
+    database_pid: int | None
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.url.rpartition(":")[2])
+
+    @property
+    def agent_headers(self) -> dict[str, str]:
+        """What its agents send."""
+        token = read_secret(agent_token_path(self.folder))
+        return {"Authorization": f"Bearer {token}", "Loopfront-Protocol": PROTOCOL_VERSION}
+
+    @property
+    def owner_headers(self) -> dict[str, str]:
+        """What its owner sends."""
+        return {"Authorization": f"Bearer {read_secret(owner_token_path(self.folder))}"}
+
+    def client(self) -> Client:
+        """Give its owner's client."""
+        return Client(self.url, read_secret(owner_token_path(self.folder)))
+
+    def database_bytes(self) -> int:
+        """Return the memory of the database's processes; of SQLite it is the service's own."""
+        if self.database_pid is None:
+            return 0
+        pids = [self.database_pid, *_children(self.database_pid)]
+        return sum(_pss_bytes(pid) for pid in pids)
+
+
+@contextmanager
+def served(name: str, folder: Path) -> Iterator[Served]:
+    """Run `loopfront up` without agent and search loop: what is measured is the service alone."""
+    if name == "sqlite":
+        with _up(name, folder, str(sqlite_url(folder / "data" / "loopfront.sqlite")), None) as found:
+            yield found
+        return
+    with (
+        postgresql.a_postgresql(is_quick=False) as server,
+        _up(name, folder, server.a_database(), server.pid) as found,
+    ):
+        yield found
+
+
+@contextmanager
+def _up(name: str, folder: Path, url: str, database_pid: int | None) -> Iterator[Served]:
+    data = folder / "data"
+    command = [
+        "-m",
+        "service.cli",
+        "up",
+        "--no-agent",
+        "--no-search",
+        "--data-folder",
+        str(data),
+        "--port",
+        "0",
+    ]
+    before = os.environ.get("LOOPFRONT_DATABASE_URL")
+    os.environ["LOOPFRONT_DATABASE_URL"] = url
+    try:
+        with running(command, folder / "service.log") as process:
+            deadline_s = time.monotonic() + START_S
+            while (found := read_running(data)) is None:
+                if process.poll() is not None or time.monotonic() > deadline_s:
+                    raise RuntimeError(f"the service doesn't start: {(folder / 'service.log').read_text()}")
+                time.sleep(0.1)
+            database = Database(Settings(data_folder=data).database_url)
+            try:
+                yield Served(name, found.url, process.pid, data, database, database_pid)
+            finally:
+                database.close()
+    finally:
+        del os.environ["LOOPFRONT_DATABASE_URL"]
+        if before is not None:
+            os.environ["LOOPFRONT_DATABASE_URL"] = before
+
+
+def _children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _pss_bytes(pid: int) -> int:
+    try:
+        found = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+    except OSError:  # it has just ended
+        return 0
+    return 1024 * int(found.group(1)) if found else 0
