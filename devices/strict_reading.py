@@ -1,6 +1,7 @@
 """Read plain JSON values into frozen dataclasses, refusing whatever was not promised."""
 
 import dataclasses
+import functools
 import math
 import types
 import typing
@@ -16,8 +17,7 @@ def read(kind: type[T], value: object, place: str) -> T:
     """Read `value` as the dataclass `kind`; raise PlanError by place for anything unexpected."""
     if not isinstance(value, Mapping):
         raise PlanError(f"{place}: expected an object, got {_shown(value)}")
-    hints = typing.get_type_hints(kind)
-    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    hints, fields = _promised(typing.cast(type, kind))
     for key in value:
         if key not in fields:
             raise PlanError(f"{place}.{key}: unknown key; known are {', '.join(fields)}")
@@ -26,6 +26,11 @@ def read(kind: type[T], value: object, place: str) -> T:
         if name not in value and not has_default:
             raise PlanError(f"{place}.{name}: missing")
     return kind(**{name: _read_as(hints[name], value[name], f"{place}.{name}") for name in value})
+
+
+@functools.cache
+def _promised(kind: type) -> tuple[dict[str, Any], dict[str, dataclasses.Field[Any]]]:
+    return typing.get_type_hints(kind), {field.name: field for field in dataclasses.fields(kind)}
 
 
 def write(value: object) -> Any:
@@ -57,6 +62,8 @@ def _read_as(hint: Any, value: object, place: str) -> Any:
 def _read_tuple(item_hint: Any, value: object, place: str) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
         raise PlanError(f"{place}: expected a list, got {_shown(value)}")
+    if item_hint is float and all(type(item) is float and math.isfinite(item) for item in value):
+        return tuple(value)  # samples are many
     return tuple(_read_as(item_hint, item, f"{place}[{index}]") for index, item in enumerate(value))
 
 

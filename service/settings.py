@@ -2,9 +2,10 @@
 
 import os
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.errors import BadInput
 
@@ -26,6 +27,10 @@ def default_data_folder() -> Path:
     return root / "loopfront"
 
 
+def _separated(value: object) -> object:
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
 class Settings(BaseSettings):
     """One frozen value that every part of the service is built from."""
 
@@ -43,8 +48,8 @@ class Settings(BaseSettings):
     secret_key: str = Field(default="", repr=False)
     tls_certificate: Path | None = None
     tls_key: Path | None = None
-    names: tuple[str, ...] = ()
-    """Names under which the service is reached, beside `host`: behind a proxy, or by DNS."""
+    names: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_separated)] = ()
+    """Names, with commas between, under which the service is reached, beside `host`: behind a proxy, or by DNS."""
     plain_http: str = ""
     """Words that say that tokens may cross a network unencrypted; see `service.up`."""
     behind_proxy: bool = False

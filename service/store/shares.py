@@ -1,9 +1,10 @@
 """How a device's time is shared: studies that wait for it get equal minutes of it, cool-downs included."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy import ColumnElement, Select, and_, func, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
 from service.store.database import database_now
@@ -48,8 +49,13 @@ class Shares:
         ).all()
         if since is not None and jobs:
             each_s = _between(since, now) / len(jobs)
-            for job in jobs:
-                self._count(device.id, job, each_s)
+            for sharer, count in Counter(map(sharer_of, jobs)).items():
+                self._count(device.id, sharer, each_s * count)
+            held = tuple_(AttemptRow.job_id, AttemptRow.token).in_([(job.id, job.token) for job in jobs])
+            self.session.execute(
+                update(AttemptRow).where(held).values(device_seconds=AttemptRow.device_seconds + each_s),
+                execution_options={"synchronize_session": False},
+            )
         return jobs
 
     def used_seconds(self, study_id: str) -> float:
@@ -57,15 +63,20 @@ class Shares:
         query = select(func.sum(DeviceShareRow.used_seconds)).where(DeviceShareRow.sharer == study_id)
         return self.session.scalar(query) or 0.0
 
-    def _count(self, device_id: str, job: JobRow, seconds: float) -> None:
-        share = self._locked(device_id, sharer_of(job))
-        share.used_seconds += seconds
-        share.virtual_seconds += seconds
-        attempt = self.session.scalar(
-            select(AttemptRow).where(AttemptRow.job_id == job.id, AttemptRow.token == job.token)
+    def _count(self, device_id: str, sharer: str, seconds: float) -> None:
+        """Add to a share, in the database: whoever has read it before reads it anew."""
+        share = (DeviceShareRow.device_id == device_id) & (DeviceShareRow.sharer == sharer)
+        added = {
+            "used_seconds": DeviceShareRow.used_seconds + seconds,
+            "virtual_seconds": DeviceShareRow.virtual_seconds + seconds,
+        }
+        changed = self.session.execute(
+            update(DeviceShareRow).where(share).values(added).returning(DeviceShareRow.sharer),
+            execution_options={"synchronize_session": False},
         )
-        if attempt is not None:
-            attempt.device_seconds += seconds
+        if changed.first() is None:
+            self._locked(device_id, sharer)
+            self._count(device_id, sharer, seconds)
 
     def _locked(self, device_id: str, sharer: str) -> DeviceShareRow:
         insert_unless_there(
@@ -79,7 +90,8 @@ class Shares:
         query = select(DeviceShareRow).where(
             DeviceShareRow.device_id == device_id, DeviceShareRow.sharer == sharer
         )
-        return self.session.scalars(query.with_for_update()).one()
+        locked = query.with_for_update().execution_options(populate_existing=True)
+        return self.session.scalars(locked).one()
 
     def _has_open_jobs(self, device_id: str, sharer: str) -> bool:
         query = select(JobRow.id).where(

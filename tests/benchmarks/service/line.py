@@ -49,11 +49,22 @@ class Line:
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         began_s = time.perf_counter()
-        if self._streams is None:
-            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
-        reader, writer = self._streams
-        writer.write(head.encode() + body)
-        status_line, *fields = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        is_old = self._streams is not None
+        try:
+            reader, told = await self._ask(head.encode() + body)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            if not is_old:
+                raise
+            self.close()  # the service hung up, as it does on a connection that was idle for a while
+            reader, told = await self._ask(head.encode() + body)
+        status_line, *fields = told.decode().split("\r\n")
         lengths = [each.partition(":")[2] for each in fields if each.lower().startswith("content-length:")]
         content = await reader.readexactly(int(lengths[0])) if lengths else b""
         return Answer(int(status_line.split()[1]), content, time.perf_counter() - began_s)
+
+    async def _ask(self, request: bytes) -> tuple[asyncio.StreamReader, bytes]:
+        if self._streams is None:
+            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = self._streams
+        writer.write(request)
+        return reader, await reader.readuntil(b"\r\n\r\n")
