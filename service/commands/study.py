@@ -268,13 +268,18 @@ def valid_lines(valid: StudyValid) -> str:
     ]
     for each in ahead.targets:
         lines.append(
-            f"{each.target} ({each.device}): {each.device_minutes_low:.0f} to {each.device_minutes_high:.0f} "
+            f"{each.target} ({each.device}): {_minutes(each.device_minutes_low)} to "
+            f"{_minutes(each.device_minutes_high)} "
             f"device-minutes, {each.waiting_studies} active studies there; from {each.based_on}"
         )
     lines.append(
         f"would end between {ahead.ends_at_earliest:%Y-%m-%d %H:%M} and {ahead.ends_at_latest:%Y-%m-%d %H:%M} UTC"
     )
     return "\n".join(lines)
+
+
+def _minutes(minutes: float) -> str:
+    return f"{minutes:.1f}" if minutes < 10 else f"{minutes:.0f}"
 
 
 def _write_front(client: Client, name: str, objectives: Sequence[str], out: Path) -> None:
