@@ -86,7 +86,7 @@ class PostgresqlServer:
     def _end(self, number: signal.Signals) -> None:
         assert self._process is not None
         if number == signal.SIGKILL:
-            for pid in _children(self._process.pid):
+            for pid in children(self._process.pid):
                 with contextlib.suppress(ProcessLookupError):  # it has ended by itself meanwhile
                     os.kill(pid, number)
         self._process.send_signal(number)
@@ -144,5 +144,6 @@ def _as_its_user() -> dict[str, object]:
     return {"user": user, "cwd": "/"} if user else {}
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """List the processes that a process has started."""
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

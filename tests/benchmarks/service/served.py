@@ -56,7 +56,7 @@ class Served:
         """Return the memory of the database's processes; of SQLite it is the service's own."""
         if self.database_pid is None:
             return 0
-        pids = [self.database_pid, *_children(self.database_pid)]
+        pids = [self.database_pid, *postgresql.children(self.database_pid)]
         return sum(_pss_bytes(pid) for pid in pids)
 
 
@@ -106,10 +106,6 @@ def _up(name: str, folder: Path, url: str, database_pid: int | None) -> Iterator
         del os.environ["LOOPFRONT_DATABASE_URL"]
         if before is not None:
             os.environ["LOOPFRONT_DATABASE_URL"] = before
-
-
-def _children(pid: int) -> list[int]:
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _pss_bytes(pid: int) -> int:
