@@ -5,7 +5,7 @@ import functools
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from devices.errors import PlanError
@@ -15,22 +15,7 @@ T = TypeVar("T")
 
 def read(kind: type[T], value: object, place: str) -> T:
     """Read `value` as the dataclass `kind`; raise PlanError by place for anything unexpected."""
-    if not isinstance(value, Mapping):
-        raise PlanError(f"{place}: expected an object, got {_shown(value)}")
-    hints, fields = _promised(typing.cast(type, kind))
-    for key in value:
-        if key not in fields:
-            raise PlanError(f"{place}.{key}: unknown key; known are {', '.join(fields)}")
-    for name, field in fields.items():
-        has_default = not (field.default is field.default_factory is dataclasses.MISSING)
-        if name not in value and not has_default:
-            raise PlanError(f"{place}.{name}: missing")
-    return kind(**{name: _read_as(hints[name], value[name], f"{place}.{name}") for name in value})
-
-
-@functools.cache
-def _promised(kind: type) -> tuple[dict[str, Any], dict[str, dataclasses.Field[Any]]]:
-    return typing.get_type_hints(kind), {field.name: field for field in dataclasses.fields(kind)}
+    return typing.cast(T, _dataclass_reader(typing.cast(type, kind))(value, place))
 
 
 def write(value: object) -> Any:
@@ -44,38 +29,71 @@ def write(value: object) -> Any:
     return value
 
 
-def _read_as(hint: Any, value: object, place: str) -> Any:
+_Reader = Callable[[Any, str], Any]
+"""Reads a value at a place; made once for each type, as there are many values."""
+
+
+@functools.cache
+def _dataclass_reader(kind: type) -> _Reader:
+    hints = typing.get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    readers = {name: _reader(hints[name]) for name in fields}
+    needed = [
+        name
+        for name, field in fields.items()
+        if field.default is field.default_factory is dataclasses.MISSING
+    ]
+
+    def read_dataclass(value: Any, place: str) -> Any:
+        if not isinstance(value, Mapping):
+            raise PlanError(f"{place}: expected an object, got {_shown(value)}")
+        for key in value:
+            if key not in readers:
+                raise PlanError(f"{place}.{key}: unknown key; known are {', '.join(readers)}")
+        for name in needed:
+            if name not in value:
+                raise PlanError(f"{place}.{name}: missing")
+        return kind(**{name: readers[name](value[name], f"{place}.{name}") for name in value})
+
+    return read_dataclass
+
+
+@functools.cache
+def _reader(hint: Any) -> _Reader:
     origin = typing.get_origin(hint)
     if origin is tuple:
-        return _read_tuple(typing.get_args(hint)[0], value, place)
+        return _tuple_reader(typing.get_args(hint)[0])
     if origin in (types.UnionType, typing.Union):
-        return _read_optional(hint, value, place)
+        return _optional_reader(hint)
     if origin is typing.Literal:
-        return _read_literal(hint, value, place)
+        return functools.partial(_read_literal, typing.get_args(hint))
     if dataclasses.is_dataclass(hint):
-        return read(typing.cast(type, hint), value, place)
+        return _dataclass_reader(typing.cast(type, hint))
     if origin is not None and issubclass(origin, Mapping):
-        return _read_mapping(value, place)
-    return _read_scalar(hint, value, place)
+        return _read_mapping
+    return functools.partial(_read_scalar, hint)
 
 
-def _read_tuple(item_hint: Any, value: object, place: str) -> tuple[Any, ...]:
-    if not isinstance(value, list | tuple):
-        raise PlanError(f"{place}: expected a list, got {_shown(value)}")
-    if item_hint is float and all(type(item) is float and math.isfinite(item) for item in value):
-        return tuple(value)  # samples are many
-    return tuple(_read_as(item_hint, item, f"{place}[{index}]") for index, item in enumerate(value))
+def _tuple_reader(item_hint: Any) -> _Reader:
+    read_item = _reader(item_hint)
+
+    def read_tuple(value: Any, place: str) -> tuple[Any, ...]:
+        if not isinstance(value, list | tuple):
+            raise PlanError(f"{place}: expected a list, got {_shown(value)}")
+        if item_hint is float and set(map(type, value)) == {float} and math.isfinite(sum(value)):
+            return tuple(value)  # samples are many
+        return tuple(read_item(item, f"{place}[{index}]") for index, item in enumerate(value))
+
+    return read_tuple
 
 
-def _read_optional(hint: Any, value: object, place: str) -> Any:
-    if value is None:
-        return None
+def _optional_reader(hint: Any) -> _Reader:
     (inner,) = (argument for argument in typing.get_args(hint) if argument is not type(None))
-    return _read_as(inner, value, place)
+    read_inner = _reader(inner)
+    return lambda value, place: None if value is None else read_inner(value, place)
 
 
-def _read_literal(hint: Any, value: object, place: str) -> object:
-    allowed = typing.get_args(hint)
+def _read_literal(allowed: tuple[object, ...], value: object, place: str) -> object:
     if value not in allowed:
         raise PlanError(f"{place}: expected one of {', '.join(map(repr, allowed))}, got {_shown(value)}")
     return value

@@ -1,7 +1,6 @@
 """Text that a device or an agent sent, made safe to store and to show: bounded, and without hidden characters."""
 
 import re
-from typing import Any
 
 LONGEST_LINE = 4_000
 LONGEST_LOG = 40_000
@@ -31,17 +30,6 @@ def visible(text: str, longest: int) -> str:
     note = f"\n[{len(shown) - longest} characters left out]\n" if longest >= LONGEST_LOG else " [...] "
     half = (longest - len(note)) // 2
     return f"{shown[:half]}{note}{shown[-half:]}"
-
-
-def visible_values(value: Any) -> Any:
-    """Do so with every text in a tree of JSON values; numbers stay as they are."""
-    if isinstance(value, str):
-        return visible(value, LONGEST_LOG)
-    if isinstance(value, dict):
-        return {visible_line(str(key)): visible_values(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [visible_values(item) for item in value]
-    return value
 
 
 def _code(match: re.Match[str]) -> str:

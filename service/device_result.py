@@ -1,12 +1,13 @@
 """Check what a device's agent reports before it is stored: it is input like any other."""
 
-import json
-from collections.abc import Iterator, Mapping
+import functools
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from devices.errors import DeviceError
 from devices.outcome import outcome_from_dict
-from devices.untrusted_text import visible_line, visible_log, visible_values
+from devices.untrusted_text import visible_line, visible_log
 from service.errors import BadInput
 
 DEEPEST = 12
@@ -20,6 +21,10 @@ RANGES = {
     "seconds": (0.0, 7 * 86_400.0),
     "cosine": (-1.01, 1.01),
 }
+UNMEASURED = frozenset({"passport"})
+"""What is no result of a measurement."""
+
+ANY = (-math.inf, math.inf)
 # Anything that ran took some memory, and none at all would lead every front.
 LEAST_PEAK_BYTES = 1
 
@@ -32,18 +37,15 @@ def read_result(given: Mapping[str, Any]) -> dict[str, Any]:
     Raises BadInput, naming the place, where it is no outcome, has more or deeper values than any measurement, or a
     number that can't have been measured.
     """
-    _require_bounded(given)
+    cleaned: dict[str, Any] = _Cleaning("outcome", UNMEASURED).of(given)
     try:
-        json.dumps(given, allow_nan=False)
         outcome_from_dict(given)
     except (DeviceError, ValueError, TypeError) as error:
         raise BadInput(
             f"the outcome can't be read: {visible_line(str(error))}", field="outcome", hint=HINT
         ) from None
-    for place, name, number in _numbers(given):
-        _require_measurable(place, name, number)
     texts = {"reason": visible_line, "log": visible_log}
-    return {key: texts[key](value) if key in texts else visible_values(value) for key, value in given.items()}
+    return cleaned | {key: texts[key](given[key]) for key in texts if key in given}
 
 
 def unusable_result(given: Mapping[str, Any], error: BadInput) -> dict[str, Any]:
@@ -60,51 +62,82 @@ def unusable_result(given: Mapping[str, Any], error: BadInput) -> dict[str, Any]
 def require_bounded_facts(facts: dict[str, Any]) -> dict[str, Any]:
     """Give a device's facts cleaned; raise ValueError where they are deeper or longer than facts are."""
     try:
-        _require_bounded(facts)
-        json.dumps(facts, allow_nan=False)
+        cleaned: dict[str, Any] = _Cleaning("facts", frozenset(facts)).of(facts)
     except BadInput as error:
         raise ValueError(error.line) from None
-    return dict(visible_values(facts))
+    return cleaned
 
 
-def _require_bounded(tree: Mapping[str, Any]) -> None:
-    """Walk without recursion: a tree that is too deep must not end the walk by itself."""
-    left: list[tuple[Any, int]] = [(tree, 0)]
-    count = 0
-    while left:
-        value, depth = left.pop()
-        count += 1
-        if depth > DEEPEST or count > MOST_VALUES:
+class _Cleaning:
+    """One walk through a tree of JSON values that bounds it, cleans its texts and looks at its numbers."""
+
+    def __init__(self, root: str, unmeasured: frozenset[str]) -> None:
+        self._root, self._unmeasured = root, unmeasured
+        self._count = 0
+
+    def of(self, tree: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the tree cleaned; numbers under `unmeasured` keys may be any."""
+        return {
+            _visible_key(key): self._clean(
+                value, f"{self._root}.{key}", "" if key in self._unmeasured else key, 1
+            )
+            for key, value in tree.items()
+        }
+
+    def _clean(self, value: Any, place: str, name: str, depth: int) -> Any:
+        """Clean a value; `name` is that of the nearest key, "" where numbers may be any."""
+        self._count += 1
+        if depth > DEEPEST or self._count > MOST_VALUES:
             what = f"deeper than {DEEPEST}" if depth > DEEPEST else f"more than {MOST_VALUES} values"
-            raise BadInput(f"holds values {what}", field="outcome", hint="no measurement has so many")
-        if isinstance(value, int) and abs(value) > LARGEST_WHOLE:
-            raise BadInput("holds a whole number of more than 64 bits", field="outcome", hint=HINT)
-        if isinstance(value, dict | list):
-            parts = value.values() if isinstance(value, dict) else value
-            left += [(part, depth + 1) for part in parts]
-
-
-def _numbers(tree: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
-    """Give place, name and value of every number but those of the passport, which is no result."""
-    left: list[tuple[str, str, Any]] = [
-        (f"outcome.{key}", key, value) for key, value in tree.items() if key != "passport"
-    ]
-    while left:
-        place, name, value = left.pop()
+            raise BadInput(f"holds values {what}", field=self._root, hint="no measurement has so many")
         if isinstance(value, dict):
-            left += [(f"{place}.{key}", key, part) for key, part in value.items()]
-        elif isinstance(value, list):
-            left += [(f"{place}[{index}]", name, part) for index, part in enumerate(value)]
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield place, name, float(value)
+            return {
+                _visible_key(key): self._clean(part, f"{place}.{key}", name and key, depth + 1)
+                for key, part in value.items()
+            }
+        if isinstance(value, list):
+            return self._clean_list(value, place, name, depth)
+        if isinstance(value, str):
+            return visible_log(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            _require_number(place, value)
+            _require_measurable(place, name, value)
+        return value
+
+    def _clean_list(self, values: list[Any], place: str, name: str, depth: int) -> list[Any]:
+        # Samples are many: where the least, the largest and the sum of them are sound, each one is.
+        if values and set(map(type, values)) == {float} and math.isfinite(sum(values)):
+            low, high = range_of(name)
+            if low <= min(values) and max(values) <= high:
+                self._count += len(values)
+                return values
+        return [self._clean(part, f"{place}[{index}]", name, depth + 1) for index, part in enumerate(values)]
+
+
+def _require_number(place: str, number: float) -> None:
+    if isinstance(number, int) and abs(number) > LARGEST_WHOLE:
+        raise BadInput("holds a whole number of more than 64 bits", field=place, hint=HINT)
+    if not math.isfinite(number):
+        raise BadInput(f"{number} is no number", field=place, hint=HINT)
 
 
 def _require_measurable(place: str, name: str, number: float) -> None:
-    for unit, (low, high) in RANGES.items():
-        least = LEAST_PEAK_BYTES if name == "peak_rss_bytes" else low
-        if name.endswith(unit) and not least <= number <= high:
-            raise BadInput(
-                f"{number:g} can't have been measured",
-                field=place,
-                hint=f"it must lie between {least:g} and {high:g}",
-            )
+    low, high = range_of(name)
+    if not low <= number <= high:
+        raise BadInput(
+            f"{number:g} can't have been measured",
+            field=place,
+            hint=f"it must lie between {low:g} and {high:g}",
+        )
+
+
+@functools.lru_cache(maxsize=256)
+def range_of(name: str) -> tuple[float, float]:
+    """Give the least and the largest number that can stand under a key."""
+    if name == "peak_rss_bytes":
+        return LEAST_PEAK_BYTES, RANGES["_bytes"][1]
+    return next((span for unit, span in RANGES.items() if name.endswith(unit)), ANY)
+
+
+def _visible_key(key: str) -> str:
+    return key if key.isascii() and key.isidentifier() else visible_line(key)

@@ -46,10 +46,10 @@ class Gatekeeper:
 
     def principal(self, token: str, address: str) -> Principal:
         """Say whose token this is; NotAuthorised where nobody's, TooManyFailures where that happened too often."""
-        digest = keyed_digest(self._key, token)
-        known = self._remembered(digest)
+        known = self.remembered(token)
         if known is not None:
             return known
+        digest = keyed_digest(self._key, token)
         found, lives_s = self._look_up(digest)
         if found is None:
             self._count_failure(address)
@@ -60,6 +60,13 @@ class Gatekeeper:
             )
         self._remember(digest, found, min(REMEMBERED_S, lives_s))
         return found
+
+    def remembered(self, token: str) -> Principal | None:
+        """Say whose token this is if it was recognised a moment ago."""
+        digest = keyed_digest(self._key, token)
+        with self._lock:
+            known = self._known.get(digest)
+        return known.principal if known is not None and known.until_s > time.monotonic() else None
 
     def make(self, draft: TokenDraft) -> tuple[str, str]:
         """Make a token; return its id, and the token itself, which is kept nowhere."""
@@ -129,11 +136,6 @@ class Gatekeeper:
             with self._database.write() as session:
                 Tokens(session).note_use(found.token_id)
         return found, lives_s
-
-    def _remembered(self, digest: str) -> Principal | None:
-        with self._lock:
-            known = self._known.get(digest)
-            return known.principal if known is not None and known.until_s > time.monotonic() else None
 
     def _remember(self, digest: str, principal: Principal, seconds: float) -> None:
         with self._lock:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+WAITING, LEASED, DONE, CANCELLED = "waiting", "leased", "done", "cancelled"
+"""The states of a job."""
+
 MAXIMUM_ATTEMPTS = 3
 MAXIMUM_EXPIRIES = 10
 """A job whose leases expire this often (it may take its host down each time) is given up as DeviceLost."""

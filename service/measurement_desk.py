@@ -15,6 +15,7 @@ from devices.plan import MeasurementPlan, SentinelReference, to_dict
 from devices.quiet import quiet_host
 from operators.architecture import Architecture
 from operators.graph_check import check_graph
+from service.leases import DONE
 from service.measured_cache import read_outcome
 from service.measurement_plans import (
     Calibration,
@@ -29,7 +30,7 @@ from service.measurement_plans import (
 )
 from service.parts import Parts
 from service.sentinel import SENTINEL_VERSION
-from service.store.jobs import DONE, JobDraft, Jobs
+from service.store.jobs import JobDraft, Jobs
 from service.store.measurements import Calibrations, Measurements
 from service.store.rows import CalibrationRow, DeviceRow
 

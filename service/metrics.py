@@ -11,9 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.device_state import is_online
 from service.event_feed import EventFeed
+from service.leases import LEASED, WAITING
 from service.store.agents import Agents
 from service.store.database import Database, database_now
-from service.store.jobs import LEASED, WAITING
 from service.store.rows import DeviceRow, DeviceShareRow, JobRow, StudyRow
 from service.version import VERSION
 

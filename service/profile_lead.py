@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from devices.bandwidth_plan import BandwidthPlan, job_plan_to_dict
 from operators.architecture import Architecture
-from service.leases import LARGEST_RUN_OF_FAULTS, RETRIED_KINDS
+from service.leases import CANCELLED, DONE, LARGEST_RUN_OF_FAULTS, RETRIED_KINDS
 from service.measured_cache import MeasuredCache
 from service.measurement_desk import read_calibration
 from service.measurement_plans import RUNTIME_FACTS
@@ -19,7 +19,7 @@ from service.parts import Parts
 from service.profile_scope import HERE, ProfileScope, entries_of
 from service.store import profiles, requests
 from service.store.agents import Devices
-from service.store.jobs import CANCELLED, DONE, JobDraft, Jobs
+from service.store.jobs import JobDraft, Jobs
 from service.store.measurements import Calibrations, Measurements
 from service.store.profiles import Profiles
 from service.store.requests import MeasurementRequests

@@ -4,12 +4,13 @@ import threading
 
 from operators.notation import architecture_from_dict
 from operators.precision import Precision
+from service.leases import CANCELLED, DONE
 from service.measurement_desk import Answered, MeasurementDesk, Order, Pending, Refused, device_target
 from service.measurement_plans import Calibration, Conditions, Measuring
 from service.parts import Parts
 from service.store import requests
 from service.store.agents import Devices
-from service.store.jobs import CANCELLED, DONE, Jobs
+from service.store.jobs import Jobs
 from service.store.requests import MeasurementRequests
 from service.store.rows import MeasurementRequestRow
 from service.store.trials import Candidates

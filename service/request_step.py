@@ -3,8 +3,9 @@
 from sqlalchemy.orm import Session
 
 from service.device_state import waiting_words
+from service.leases import LEASED
 from service.store.agents import Devices
-from service.store.jobs import LEASED, Jobs
+from service.store.jobs import Jobs
 from service.store.requests import OPEN, RUNNING, WAITING
 from service.store.rows import MeasurementRequestRow
 

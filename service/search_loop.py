@@ -18,6 +18,7 @@ from service.parts import Parts
 from service.profile_lead import step_profile
 from service.request_lead import step_request
 from service.store import profiles, requests, studies
+from service.store.events import Events
 from service.store.garbage import remove_garbage
 from service.store.leads import SINGLES, LedDatabase
 from service.store.profiles import Profiles
@@ -96,7 +97,7 @@ class SearchLoop:
         return any(moved) and not self._stop.is_set()
 
     def _tidy_when_due(self) -> None:
-        """Remove what nothing refers to any more; of several processes one at a time does."""
+        """Remove what nothing refers to any more and what is too old; of several processes one at a time does."""
         if time.monotonic() < self._tidy_at_s:
             return
         self._tidy_at_s = time.monotonic() + TIDY_EVERY_S
@@ -104,6 +105,8 @@ class SearchLoop:
             return
         try:
             removed = remove_garbage(self.parts.database, self.parts.blobs)
+            with self.parts.database.write() as session:
+                Events(session).forget_old()
             log.info("blobs that nothing refers to were removed", count=removed)
         finally:
             self._leadership.give_back(TIDYING)

@@ -4,6 +4,7 @@ SERVER_MODULES = frozenset(
     {
         "alembic",
         "fastapi",
+        "httptools",
         "jinja2",
         "moocore",
         "numpy",
@@ -17,6 +18,7 @@ SERVER_MODULES = frozenset(
         "structlog",
         "torch",
         "uvicorn",
+        "uvloop",
         "yaml",
     }
 )

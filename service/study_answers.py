@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from devices.outcome import BandwidthMeasured, Measured
+from service.leases import DONE
 from service.measured_cache import read_outcome
-from service.store.jobs import DONE, Jobs
+from service.store.jobs import Jobs
 from service.store.rows import TrialMeasurementRow
 
 

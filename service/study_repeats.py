@@ -6,9 +6,10 @@ from sqlalchemy.orm import Session
 
 from devices.service_link import LEASES_PER_DEVICE
 from service.errors import Conflict
+from service.leases import CANCELLED, DONE
 from service.parts import Parts
 from service.store import studies, trials
-from service.store.jobs import CANCELLED, DONE, JobDraft, Jobs
+from service.store.jobs import JobDraft, Jobs
 from service.store.measurements import Measurements
 from service.store.rows import StudyRow, TrialRow
 from service.store.studies import Studies

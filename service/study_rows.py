@@ -9,10 +9,11 @@ from sqlalchemy.orm import Session
 from operators.architecture import Architecture
 from search.front import constrained_front, knee
 from service.device_state import waiting_words
+from service.leases import LEASED, WAITING
 from service.store import trials
 from service.store.agents import Devices
 from service.store.database import database_now
-from service.store.jobs import LEASED, WAITING, Jobs
+from service.store.jobs import Jobs
 from service.store.measurements import Calibrations, Measurements
 from service.store.rows import (
     CalibrationRow,

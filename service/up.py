@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
+import anyio.to_thread
 import structlog
 import uvicorn
 
@@ -35,6 +36,7 @@ PLAIN_HTTP_WORDS = "everyone may read our tokens"
 STOP_SERVER_S = 5.0
 MOST_FILES = 65536
 WATCH_S = 0.5
+THREADS = 16
 
 log = structlog.get_logger()
 
@@ -194,6 +196,15 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
+class _FewThreads(uvicorn.Server):
+    """Runs no more endpoints at once than there are database connections: they would wait for those, and the GIL."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve."""
+        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        await super().startup(sockets)
+
+
 class _Server:
     """uvicorn in a thread: signals stay ours, so that things stop in our order."""
 
@@ -209,7 +220,7 @@ class _Server:
             proxy_headers=parts.settings.behind_proxy,
             forwarded_allow_ips="*" if parts.settings.behind_proxy else None,
         )
-        self._server = uvicorn.Server(config)
+        self._server = _FewThreads(config)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [listener]}, name="server", daemon=True
         )

@@ -5,10 +5,18 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.chromium import a_chromium
 from tests.postgresql import PostgresqlServer, a_postgresql, trouble
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["LOOPFRONT_AGENT_PHONES"] = "0"  # no test may start, or find, the adb server of whoever runs it
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[object]:
+    """A real browser that the tests of one process share."""
+    with a_chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

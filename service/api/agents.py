@@ -146,7 +146,7 @@ def tell_stations(
 @router.post("/{agent_id}/lease", response_model=LeaseGranted, responses={204: {"description": "no job"}})
 async def lease(
     agent_id: AgentId, wish: LeaseWish, request: Request, parts: ServiceParts, principal: AgentPrincipal
-) -> LeaseGranted | Response:
+) -> Response:
     """Wait up to `wait_s` for a job of one of these idle devices."""
     require_own(principal, agent_id)
     deadline = time.monotonic() + wish.wait_s
@@ -157,35 +157,40 @@ async def lease(
             woken.clear()
             granted = await run_in_threadpool(_try_lease, parts, agent_id, wish)
             if granted is not None:
-                return granted
+                return Response(granted, media_type="application/json")
             if not await _woken_before(woken, deadline) or await request.is_disconnected():
                 return Response(status_code=204)
 
 
-def _try_lease(parts: Parts, agent_id: str, wish: LeaseWish) -> LeaseGranted | None:
+def _try_lease(parts: Parts, agent_id: str, wish: LeaseWish) -> str | None:
+    """Grant a job if there is one; give the answer as JSON, in which the plan, which is long, is passed on unread."""
     settings = parts.settings
-    with parts.database.read() as session:  # most look in vain, and those must not wait for each other
-        is_worth_it = Agents(session).needs_touch(agent_id) or Jobs(session).devices_with_work(
-            wish.device_ids, settings.lease_seconds
-        )
-    if not is_worth_it:
+    if parts.database.has_one_writer and not _is_worth_it(parts, agent_id, wish):
         return None
     with parts.database.write() as session:
-        Agents(session).touch(agent_id)
+        agents = Agents(session).touch(agent_id)
         for each in wish.held:  # first: the service or its agent may have slept beyond their end
             Jobs(session).keep_alive(each.job_id, each.token, settings.lease_seconds)
-        job = Jobs(session).lease(agent_id, wish.device_ids, settings.lease_seconds)
-        agents = Agents(session).count_heard_of(database_now(session)) if job is not None else 0
-    if job is None:
+        grant = Jobs(session).lease(agent_id, wish.device_ids, settings.lease_seconds)
+    if grant is None:
         return None
-    return LeaseGranted(
-        job_id=job.id,
-        device_id=job.device_id,
-        token=job.token,
+    granted = LeaseGranted(
+        job_id=grant.id,
+        device_id=grant.device_id,
+        token=grant.token,
         expires_in_s=settings.lease_seconds,
         heartbeat_s=leases.heartbeat_s(settings.heartbeat_seconds, agents),
-        plan=job.plan,
+        plan={},
     )
+    return f'{granted.model_dump_json(exclude={"plan"})[:-1]},"plan":{grant.plan}}}'
+
+
+def _is_worth_it(parts: Parts, agent_id: str, wish: LeaseWish) -> bool:
+    """Look before writing: most look in vain, and where one writes at a time those must not wait for each other."""
+    with parts.database.read() as session:
+        if Agents(session).needs_touch(agent_id):
+            return True
+        return bool(Jobs(session).devices_with_work(wish.device_ids, parts.settings.lease_seconds))
 
 
 async def _woken_before(woken: asyncio.Event, deadline: float) -> bool:

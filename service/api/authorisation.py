@@ -19,7 +19,7 @@ CHANGES_NOTHING = frozenset({"validate"})
 """Endpoints that are asked with a body and change nothing."""
 
 
-def principal_of(request: Request) -> Principal:
+async def principal_of(request: Request) -> Principal:
     """Recognise who asks, by the Authorization header or by a browser's session."""
     known = getattr(request.state, "principal", None)
     if isinstance(known, Principal):
@@ -29,7 +29,12 @@ def principal_of(request: Request) -> Principal:
     if not token and (cookie := request.cookies.get(COOKIE)):
         _refuse_foreign_page(request)
         token = cookie
-    principal = gatekeeper_of(request).principal(token, address_of(request))
+    gatekeeper = gatekeeper_of(request)
+    principal = gatekeeper.remembered(
+        token
+    )  # most are: handing that to a thread would cost more than it takes
+    if principal is None:
+        principal = await run_in_threadpool(gatekeeper.principal, token, address_of(request))
     request.state.principal = principal
     return principal
 
@@ -49,11 +54,11 @@ def address_of(request: Request) -> str:
 Asker = Annotated[Principal, Depends(principal_of)]
 
 
-def needs(right: Right) -> Callable[[Request], Principal]:
+def needs(right: Right) -> Callable[[Request], Coroutine[Any, Any, Principal]]:
     """Give the dependency of an endpoint that asks for a right."""
 
-    def require(request: Request) -> Principal:
-        principal = principal_of(request)
+    async def require(request: Request) -> Principal:
+        principal = await principal_of(request)
         if not principal.may(right):
             scopes = " or ".join(scopes_with(right))
             raise Forbidden(

@@ -14,7 +14,7 @@ from service.version import VERSION
 PROTOCOL = PROTOCOL_VERSION
 
 
-def parts_of(request: Request) -> Parts:
+async def parts_of(request: Request) -> Parts:
     """Give the parts that this app was built from."""
     parts = request.app.state.parts
     assert isinstance(parts, Parts)
@@ -24,7 +24,7 @@ def parts_of(request: Request) -> Parts:
 ServiceParts = Annotated[Parts, Depends(parts_of)]
 
 
-def require_protocol(
+async def require_protocol(
     loopfront_protocol: Annotated[str, Header()] = "", loopfront_version: Annotated[str, Header()] = ""
 ) -> None:
     """Let only an agent pass that speaks this protocol."""
@@ -32,9 +32,9 @@ def require_protocol(
         raise _mismatch(loopfront_protocol[:20], loopfront_version)
 
 
-def require_agent(request: Request, _protocol: Annotated[None, Depends(require_protocol)]) -> Principal:
+async def require_agent(request: Request, _protocol: Annotated[None, Depends(require_protocol)]) -> Principal:
     """Let only an agent pass that speaks this protocol and shows an agent's token."""
-    principal = principal_of(request)
+    principal = await principal_of(request)
     if not principal.may(Right.WORK):
         raise Forbidden(
             f"the token {principal.name!r} is no agent's",

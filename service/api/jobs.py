@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
-from sqlalchemy.orm import Session
 
 from devices.bandwidth_plan import BandwidthPlan
 from devices.outcome import BandwidthMeasured, Measured
@@ -22,6 +21,7 @@ from service.store.agents import Agents
 from service.store.attempts import Attempts
 from service.store.database import database_now
 from service.store.jobs import Jobs
+from service.store.lease_statements import Asked, Standing
 from service.store.samples import put_samples
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -38,16 +38,15 @@ def heartbeat(
     """
     lease_s = parts.settings.lease_seconds
     with parts.database.read() as session:
-        _require_own_attempt(session, principal, job_id, given.token)
-        expires_at = Jobs(session).lease_without_extension(job_id, given.token, lease_s)
+        standing = Jobs(session).standing(job_id, given.token)
+        _require_own_attempt(principal, standing)
+        expires_at = Jobs(session).lease_without_extension(standing, given.token, lease_s)
         if expires_at is not None:
             return LeaseExtended(expires_in_s=(expires_at - database_now(session)).total_seconds())
     with parts.database.write() as session:
-        jobs = Jobs(session)
-        jobs.heartbeat(job_id, given.token, lease_s)
-        agent_id = jobs.get(job_id).agent_id
-        if agent_id is not None:
-            Agents(session).touch(agent_id)
+        Jobs(session).heartbeat(job_id, given.token, lease_s)
+        if standing.agent_id is not None:
+            Agents(session).touch(standing.agent_id)
     return LeaseExtended(expires_in_s=lease_s)
 
 
@@ -58,10 +57,11 @@ def result(job_id: JobId, given: JobResult, parts: ServiceParts, principal: Agen
     A result that can't be used is refused by name, and its attempt ends as a runner fault.
     """
     with parts.database.read() as session:
-        _require_own_attempt(session, principal, job_id, given.token)
+        asked = Jobs(session).asked(job_id, given.token)
+    _require_own_attempt(principal, asked)
     try:
         outcome = read_result(given.outcome)
-        _require_answer(parts, job_id, outcome)
+        _require_answer(asked, outcome)
     except BadInput as error:
         with contextlib.suppress(ResultRefused):
             _store(parts, job_id, given.token, unusable_result(given.outcome, error))
@@ -74,7 +74,7 @@ def result(job_id: JobId, given: JobResult, parts: ServiceParts, principal: Agen
 def release(job_id: JobId, given: Release, parts: ServiceParts, principal: AgentPrincipal) -> Stored:
     """Give a job back unmeasured."""
     with parts.database.write() as session:
-        _require_own_attempt(session, principal, job_id, given.token)
+        _require_own_attempt(principal, Jobs(session).standing(job_id, given.token))
         Jobs(session).release(job_id, given.token, visible_line(given.reason))
     parts.bell.ring()
     return Stored(stored=True)
@@ -98,11 +98,10 @@ def log(job_id: JobId, parts: ServiceParts) -> JobLog:
     )
 
 
-def _require_own_attempt(session: Session, principal: Principal, job_id: str, token: int) -> None:
+def _require_own_attempt(principal: Principal, lease: Standing | Asked) -> None:
     """Refuse an agent that speaks of a lease that another one was granted."""
-    attempt = Jobs(session).attempt(job_id, token)
-    if attempt is not None:
-        require_own(principal, attempt.agent_id)
+    if lease.granted_to is not None:
+        require_own(principal, lease.granted_to)
 
 
 def _store(parts: Parts, job_id: str, token: int, outcome: dict[str, Any]) -> None:
@@ -127,13 +126,11 @@ def _require_depths(asked: Sequence[int], told: Sequence[Mapping[str, Any]]) -> 
         )
 
 
-def _require_answer(parts: Parts, job_id: str, outcome: dict[str, Any]) -> None:
+def _require_answer(asked: Asked, outcome: dict[str, Any]) -> None:
     """Refuse numbers of another kind than the job asked for."""
-    with parts.database.read() as session:
-        plan = Jobs(session).get(job_id).plan
-    if outcome["kind"] == Measured.kind and "workload" in plan:
-        _require_depths(plan["workload"].get("deeper_contexts", []), outcome.get("deeper", []))
-    expected = BandwidthMeasured.kind if plan.get("kind") == BandwidthPlan.kind else Measured.kind
+    if outcome["kind"] == Measured.kind and asked.workload is not None:
+        _require_depths(asked.workload.get("deeper_contexts", []), outcome.get("deeper", []))
+    expected = BandwidthMeasured.kind if asked.kind == BandwidthPlan.kind else Measured.kind
     if outcome["kind"] in {Measured.kind, BandwidthMeasured.kind} - {expected}:
         raise BadInput(
             f"{outcome['kind']!r} doesn't answer this job, which asks for {expected!r}",

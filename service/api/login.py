@@ -60,7 +60,7 @@ async def _log_in(request: Request, token: str, path: str) -> Response:
     try:
         session = await run_in_threadpool(gatekeeper_of(request).session, token, address_of(request))
     except ServiceError as error:
-        return HTMLResponse(render_login(path, error.line), status_code=error.status, headers=_NEVER_KEPT)
+        return HTMLResponse(render_login(path, error.detail), status_code=error.status, headers=_NEVER_KEPT)
     response = RedirectResponse(path, status_code=303, headers=_NEVER_KEPT)
     response.set_cookie(
         COOKIE,
@@ -73,7 +73,8 @@ async def _log_in(request: Request, token: str, path: str) -> Response:
     return response
 
 
-_NEVER_KEPT = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+# Not no-referrer: with it browsers say `Origin: null` of our own form, as they would of a foreign page's.
+_NEVER_KEPT = {"Cache-Control": "no-store", "Referrer-Policy": "same-origin"}
 
 
 def _own_path(path: str) -> str:

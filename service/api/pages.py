@@ -36,10 +36,10 @@ from service.store.studies import Studies, StudyFilter
 from service.study_report import study_report
 
 
-def require_session(request: Request) -> None:
+async def require_session(request: Request) -> None:
     """Let only who may read see pages; a browser without a session is sent to log in."""
     try:
-        principal = principal_of(request)
+        principal = await principal_of(request)
     except NotAuthorised:
         query = f"?{request.url.query}" if request.url.query else ""
         raise NotLoggedIn(request.url.path + query) from None

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import func, select
+from sqlalchemy import Table, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from service import leases
@@ -13,6 +13,7 @@ from service.errors import NotFound
 from service.store.database import database_now
 from service.store.events import DEVICE, Events
 from service.store.identifiers import new_id
+from service.store.lease_statements import LockedDevice
 from service.store.rows import AgentRow, DeviceRow
 
 LOCAL = "local"
@@ -20,6 +21,29 @@ LOCAL = "local"
 
 TOUCHED_EVERY = timedelta(seconds=10)
 """An agent that is heard of more often is not written down each time."""
+
+
+_AGENTS = cast(Table, AgentRow.__table__)
+_others = _AGENTS.alias("others")
+_HEARD_OF = select(
+    _AGENTS.c.last_seen_at,
+    select(func.count())
+    .where(_others.c.last_seen_at > bindparam("gone_at"))
+    .scalar_subquery()
+    .label("agents"),
+).where(_AGENTS.c.id == bindparam("of_agent"))
+_NOTE_HEARD_OF = (
+    update(_AGENTS)
+    .where(
+        # Its other devices' requests need not wait where one is just noting the same.
+        _AGENTS.c.id.in_(
+            select(_AGENTS.c.id)
+            .where(_AGENTS.c.id == bindparam("of_agent"))
+            .with_for_update(skip_locked=True)
+        )
+    )
+    .values(last_seen_at=bindparam("now"))
+)
 
 
 @dataclass(frozen=True)
@@ -43,12 +67,7 @@ class Agents:
         """Read one agent."""
         row = self.session.get(AgentRow, agent_id)
         if row is None:
-            raise NotFound(
-                f"there is no agent {agent_id!r}",
-                field="agent_id",
-                hint="register first",
-                code="unknown-agent",
-            )
+            raise _no_agent(agent_id)
         return row
 
     def register(self, identity: str, name: str) -> AgentRow:
@@ -63,20 +82,25 @@ class Agents:
         self.session.flush()
         return row
 
-    def touch(self, agent_id: str) -> None:
-        """Note that the agent was heard of, unless that is noted already."""
-        if self.needs_touch(agent_id):
-            self.get(agent_id).last_seen_at = database_now(self.session)
+    def touch(self, agent_id: str) -> int:
+        """Note that the agent was heard of, unless that is noted already; return how many agents were lately."""
+        now = database_now(self.session)
+        last_seen_at, agents = self._heard_of(agent_id, now)
+        if _is_worth_noting(last_seen_at, now):
+            self.session.execute(_NOTE_HEARD_OF, {"of_agent": agent_id, "now": now})
+        return agents
 
     def needs_touch(self, agent_id: str) -> bool:
         """Tell whether it is worth writing down that the agent was heard of."""
-        noted_ago = database_now(self.session) - self.get(agent_id).last_seen_at
-        return not timedelta(0) <= noted_ago < TOUCHED_EVERY
+        now = database_now(self.session)
+        return _is_worth_noting(self._heard_of(agent_id, now)[0], now)
 
-    def count_heard_of(self, now: datetime) -> int:
-        """Count the agents that were heard of lately."""
-        query = select(func.count()).where(AgentRow.last_seen_at > now - leases.AGENT_GONE_AFTER)
-        return self.session.scalar(query) or 0
+    def _heard_of(self, agent_id: str, now: datetime) -> tuple[datetime, int]:
+        asked = {"of_agent": agent_id, "gone_at": now - leases.AGENT_GONE_AFTER}
+        row = self.session.execute(_HEARD_OF, asked).first()
+        if row is None:
+            raise _no_agent(agent_id)
+        return row.last_seen_at, row.agents
 
     def all(self) -> Sequence[AgentRow]:
         """List every agent, oldest first."""
@@ -163,10 +187,13 @@ class Devices:
         row.label_changes = {**row.label_changes, **changes}
         row.labels = _merged(row.agent_labels, row.label_changes)
 
-    def count_outcome(self, device_id: str, kind: str, reason: str, job_id: str) -> bool:
+    def count_outcome(self, device: LockedDevice, kind: str, reason: str, job_id: str) -> bool:
         """Note what became of a job on a device; quarantine it after too many faults and say so."""
-        row = self.locked(device_id)
-        row.fault_run = leases.faults_in_a_row(kind, row.fault_run)
+        fault_run = leases.faults_in_a_row(kind, device.fault_run)
+        if fault_run == device.fault_run == 0:  # as nearly always
+            return False
+        row = self.locked(device.id)
+        row.fault_run = fault_run
         if row.fault_run >= leases.LARGEST_RUN_OF_FAULTS:
             self.quarantine(row, f"{row.fault_run} faults in a row, the last: {kind}: {reason}", job_id)
             return True
@@ -219,6 +246,16 @@ class Devices:
         while name == LOCAL or self.by_name(name) is not None:
             name, number = f"{wanted}-{number}", number + 1
         return name
+
+
+def _is_worth_noting(last_seen_at: datetime, now: datetime) -> bool:
+    return not timedelta(0) <= now - last_seen_at < TOUCHED_EVERY
+
+
+def _no_agent(agent_id: str) -> NotFound:
+    return NotFound(
+        f"there is no agent {agent_id!r}", field="agent_id", hint="register first", code="unknown-agent"
+    )
 
 
 def _new_device(identity: str, now: datetime) -> DeviceRow:

@@ -15,6 +15,8 @@ from service.store.database import Database
 CHANNEL = "loopfront_bell"
 LISTEN_S = 0.5
 AGAIN_S = 2.0
+APART_S = 0.05
+"""However often it is rung here, others are told no more often than this."""
 
 log = structlog.get_logger()
 
@@ -25,21 +27,34 @@ class BellWire:
     def __init__(self, database: Database, bell: Bell) -> None:
         self._database, self._bell = database, bell
         self._own = secrets.token_hex(8)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._listen, name="bell", daemon=True)
+        self._stop, self._rung = threading.Event(), threading.Event()
+        self._threads = [
+            threading.Thread(target=target, name=name, daemon=True)
+            for target, name in ((self._listen, "bell"), (self._pass_on, "bell out"))
+        ]
 
     def start(self) -> None:
         """Begin to pass on; on SQLite there is one process and nothing to pass."""
         if self._database.engine.dialect.name == "postgresql":
-            self._bell.passes_on(self._tell)
-            self._thread.start()
+            self._bell.passes_on(self._rung.set)
+            for thread in self._threads:
+                thread.start()
 
     def stop(self) -> None:
         """End; rings are no longer passed on."""
         self._bell.passes_on(None)
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(5)
+        self._rung.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(5)
+
+    def _pass_on(self) -> None:
+        while not self._stop.is_set():
+            self._rung.wait()
+            self._rung.clear()
+            self._tell()
+            self._stop.wait(APART_S)
 
     def _tell(self) -> None:
         with contextlib.suppress(SQLAlchemyError), self._database.engine.begin() as connection:

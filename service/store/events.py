@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from typing import cast as typed
 
-from sqlalchemy import cast, delete, func, literal, select, text, tuple_
+from sqlalchemy import Table, bindparam, cast, delete, func, insert, literal, select, tuple_
 from sqlalchemy.dialects.postgresql import TEXT
 from sqlalchemy.orm import Session
 from sqlalchemy.types import BigInteger
@@ -15,7 +16,18 @@ from service.store.rows import EventRow
 
 STUDY, TRIAL, DEVICE, JOB = "study", "trial", "device", "job"
 KEPT = timedelta(days=7)
-_TIDY_EVERY = 1000
+
+_EVENTS = typed(Table, EventRow.__table__)
+_ADD = insert(_EVENTS).values(
+    kind=bindparam("event_kind"),
+    study_id=bindparam("event_study"),
+    data=bindparam("event_told", type_=_EVENTS.c.data.type),
+    at=bindparam("at_time"),
+)
+ADD_IN_ORDER = _ADD.values(transaction=cast(cast(func.pg_current_xact_id(), TEXT), BigInteger))
+"""PostgreSQL numbers transactions in the order of its snapshots."""
+ADD_ALONE = _ADD.values(transaction=0)
+"""On SQLite there is one writer at a time."""
 
 
 @dataclass(frozen=True, order=True)
@@ -56,17 +68,13 @@ class Events:
 
     def add(self, kind: str, study_id: str | None, **data: Any) -> None:
         """Tell of something in the transaction that brings it about."""
-        row = EventRow(
-            transaction=_transaction(self.session),
-            kind=kind,
-            study_id=study_id,
-            data=data,
-            at=database_now(self.session),
-        )
-        self.session.add(row)
-        self.session.flush()
-        if row.number % _TIDY_EVERY == 0:
-            self.session.execute(delete(EventRow).where(EventRow.at < row.at - KEPT))
+        is_sqlite = self.session.get_bind().dialect.name == "sqlite"
+        told = {**event_told(kind, study_id, **data), "at_time": database_now(self.session)}
+        self.session.execute(ADD_ALONE if is_sqlite else ADD_IN_ORDER, told)
+
+    def forget_old(self) -> None:
+        """Remove what is no longer kept."""
+        self.session.execute(delete(EventRow).where(EventRow.at < database_now(self.session) - KEPT))
 
     def newest(self) -> EventPlace:
         """Return the place behind everything that can be read now."""
@@ -99,8 +107,6 @@ class Events:
         return [EventRow.transaction < oldest]
 
 
-def _transaction(session: Session) -> int:
-    """Number this transaction in the order of PostgreSQL's snapshots; on SQLite there is one writer at a time."""
-    if session.get_bind().dialect.name == "sqlite":
-        return 0
-    return int(session.scalar(text("SELECT pg_current_xact_id()::text")) or 0)
+def event_told(kind: str, study_id: str | None, **data: Any) -> dict[str, Any]:
+    """Give what the statements that add an event ask for, beside the time."""
+    return {"event_kind": kind, "event_study": study_id, "event_told": data}

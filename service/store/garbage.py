@@ -7,10 +7,10 @@ from itertools import islice
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from service.leases import LEASED, WAITING
 from service.store.blob_home import mark_digest
 from service.store.blobs import Blobs, StoredBlob
 from service.store.database import Database
-from service.store.jobs import LEASED, WAITING
 from service.store.rows import EvidenceRow, JobRow, MeasurementRow
 
 KEPT_S = 86_400.0

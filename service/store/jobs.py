@@ -5,31 +5,52 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
-from sqlalchemy.orm import Session, defer
+from sqlalchemy import and_, func, select
+from sqlalchemy.orm import Session
 
 from devices.service_link import LEASES_PER_DEVICE
 from service import leases
 from service.errors import NotFound, ResultRefused
+from service.leases import CANCELLED, DONE, LEASED, WAITING
 from service.store.agents import Devices
 from service.store.database import database_now
-from service.store.events import JOB, Events
+from service.store.events import JOB, event_told
 from service.store.identifiers import new_id
 from service.store.job_waiters import IS_ABANDONED
-from service.store.measurements import Measurements
+from service.store.lease_statements import (
+    ASKED,
+    END_ATTEMPT,
+    EXTEND,
+    EXTEND_IF_HELD,
+    GIVE_UP,
+    GRANT,
+    IS_DUE,
+    LOCK_DEVICE_OF_JOB,
+    LOCK_IDLE_DEVICE,
+    LOCK_JOB,
+    NEXT_JOB,
+    NOTE_DETAIL,
+    PUT_BACK,
+    STANDING,
+    STORE,
+    Asked,
+    Grant,
+    LockedDevice,
+    LockedJob,
+    Standing,
+)
+from service.store.measurements import answered_key
 from service.store.rows import (
     AgentRow,
     AttemptRow,
     DeviceRow,
     EvidenceRow,
     JobRow,
-    MeasurementRow,
     StationRow,
 )
-from service.store.shares import SINGLE, Shares, priority_of_study, standing
+from service.store.shares import Shares, sharer_of
 from service.store.stations import READY
 
-WAITING, LEASED, DONE, CANCELLED = "waiting", "leased", "done", "cancelled"
 PAUSED = "paused"
 """How an attempt ended whose device a user paused."""
 
@@ -66,15 +87,13 @@ class Jobs:
         """Read one job."""
         row = self.session.get(JobRow, job_id)
         if row is None:
-            raise NotFound(
-                f"there is no job {job_id!r}", field="job_id", hint="a trial names the jobs it waits for"
-            )
+            raise _no_job(job_id)
         return row
 
     def create(self, draft: JobDraft) -> JobRow:
         """Put a job on its device's list."""
         now = database_now(self.session)
-        Shares(self.session).join(draft.device_id, draft.study_id or SINGLE)
+        Shares(self.session).join(draft.device_id, sharer_of(draft.study_id))
         row = JobRow(
             id=new_id("job"),
             device_id=draft.device_id,
@@ -126,66 +145,71 @@ class Jobs:
         )
         return [(granted_at, ended_at) for granted_at, ended_at in self.session.execute(query)]
 
-    def lease(self, agent_id: str, device_ids: Sequence[str], lease_seconds: float) -> JobRow | None:
+    def lease(self, agent_id: str, device_ids: Sequence[str], lease_seconds: float) -> Grant | None:
         """Grant the next job of one of these devices under a new token, or nothing where as many as allowed run."""
         now = database_now(self.session)
+        if len(device_ids) > 1:  # one look at all of them is less than one at each
+            with_work = self.devices_with_work(device_ids, lease_seconds)
+            device_ids = [each for each in device_ids if each in with_work]
         for device_id in device_ids:
             device = self._own(agent_id, device_id)
             if device is None and self._take_over(agent_id, device_id, now):
                 device = self._own(agent_id, device_id)
-            job = self._next_job(agent_id, device, now, lease_seconds) if device is not None else None
-            if job is not None:
-                self._grant(job, agent_id, now, lease_seconds)
-                return job
+            if device is not None and self._has_room(agent_id, device, now, lease_seconds):
+                grant = self._grant_next(device, now, lease_seconds)
+                if grant is not None:
+                    return grant
         return None
 
     def heartbeat(self, job_id: str, token: int, lease_seconds: float) -> datetime:
         """Extend the lease; ResultRefused when a newer token was granted or the job has ended."""
-        self._metered(self.get(job_id).device_id)
-        job = self._locked(job_id)
-        self._require_lease(job, token)
-        job.lease_expires_at = leases.expiry(database_now(self.session), lease_seconds)
-        return job.lease_expires_at
+        self._metered(job_id)
+        self._require_lease(self.standing(job_id, token), token)
+        until = leases.expiry(database_now(self.session), lease_seconds)
+        self.session.execute(EXTEND, {"of_job": job_id, "until": until})
+        return until
 
     def keep_alive(self, job_id: str, token: int, lease_seconds: float) -> None:
         """Extend a lease that is worked under, also one that had expired; one that is over stays so."""
-        job = self.session.get(JobRow, job_id)
-        if job is not None and leases.holds_lease(token, job.token, job.state == LEASED):
-            job.lease_expires_at = leases.expiry(database_now(self.session), lease_seconds)
+        until = leases.expiry(database_now(self.session), lease_seconds)
+        self.session.execute(EXTEND_IF_HELD, {"of_job": job_id, "of_token": token, "until": until})
 
-    def lease_without_extension(self, job_id: str, token: int, lease_seconds: float) -> datetime | None:
+    def standing(self, job_id: str, token: int) -> Standing:
+        """Say how a job stands, and whom a token was granted to."""
+        row = self.session.execute(STANDING, {"of_job": job_id, "of_token": token}).first()
+        if row is None:
+            raise _no_job(job_id)
+        return Standing._make(row)
+
+    def lease_without_extension(
+        self, standing: Standing, token: int, lease_seconds: float
+    ) -> datetime | None:
         """Say when a lease ends that lives long enough without being written; refuses as `heartbeat` does."""
-        job = self.get(job_id)
-        self._require_lease(job, token)
-        is_short = leases.needs_extension(job.lease_expires_at, database_now(self.session), lease_seconds)
-        return None if is_short else job.lease_expires_at
+        self._require_lease(standing, token)
+        until = standing.lease_expires_at
+        return None if leases.needs_extension(until, database_now(self.session), lease_seconds) else until
 
     def release(self, job_id: str, token: int, reason: str) -> None:
         """Give a job back unmeasured; a lease that is over already is left as it is."""
-        self._metered(self.get(job_id).device_id)
-        job = self._locked(job_id)
-        if not leases.holds_lease(token, job.token, job.state == LEASED):
-            return
-        self._end_attempt(job_id, token, "released", "", reason, "")
-        self._back_to_waiting(job, database_now(self.session))
-        self.cancel_abandoned()
+        device, job = self._metered(job_id)
+        if leases.holds_lease(token, job.token, job.state == LEASED):
+            self._give_back(device, job, "released", reason)
+            self.cancel_abandoned()
 
     def take_back(self, device_id: str, ended_by: str, reason: str) -> None:
         """End what is being measured on a device without counting it as an attempt that failed.
 
         Its agent hears of it with the next heartbeat; a result that was finished before then still counts.
         """
-        self._metered(device_id)
-        leased = select(JobRow).where(JobRow.device_id == device_id, JobRow.state == LEASED)
-        for job in self.session.scalars(leased.with_for_update()):
-            self._end_attempt(job.id, job.token, ended_by, "", reason, "")
-            self._back_to_waiting(job, database_now(self.session))
+        device = Shares(self.session).lock(device_id)
+        for job in Shares(self.session).meter(device):
+            self._give_back(device, job, ended_by, reason)
         self.cancel_abandoned()
 
     def under_lease(self, device_ids: Collection[str]) -> dict[str, JobRow]:
-        """Find a job that is being measured on each of these devices, by device, without its plan."""
+        """Find a job that is being measured on each of these devices, by device."""
         query = select(JobRow).where(JobRow.device_id.in_(device_ids), JobRow.state == LEASED)
-        rows = self.session.scalars(query.options(defer(JobRow.plan)).order_by(JobRow.created_at.desc()))
+        rows = self.session.scalars(query.order_by(JobRow.created_at.desc()))
         return {row.device_id: row for row in rows}
 
     def end_leases_of(self, agent_id: str) -> None:
@@ -196,21 +220,27 @@ class Jobs:
         ):
             job.lease_expires_at = now
 
+    def asked(self, job_id: str, token: int) -> Asked:
+        """Say whom a token was granted to, and what the job's result must answer."""
+        row = self.session.execute(ASKED, {"of_job": job_id, "of_token": token}).first()
+        if row is None:
+            raise _no_job(job_id)
+        return Asked(*row)
+
     def report(
         self, job_id: str, token: int, outcome: Mapping[str, Any], samples: str | None = None
-    ) -> MeasurementRow | None:
+    ) -> str | None:
         """Store a result if the rules allow; ResultRefused otherwise (the caller keeps the evidence).
 
-        `samples` is the blob that holds a measurement.
+        `samples` is the blob that holds a measurement. Returns the measurement's id, None where it is tried again.
         """
-        self._metered(self.get(job_id).device_id)
-        job = self._locked(job_id)
-        attempt = self.attempt(job_id, token)
-        has_result = attempt is not None and attempt.ended_by == "result"
+        device, job = self._metered(job_id)
+        is_under_way = leases.holds_lease(token, job.token, job.state == LEASED)  # as nearly always
+        has_result = not is_under_way and self.standing(job_id, token).ended_by == "result"
         verdict = leases.judge_result(token, job.token, has_result, job.state == DONE)
         if verdict != "store":
             raise ResultRefused(_REFUSALS[verdict], field="token", code=verdict)
-        return self._store(job, token, outcome, samples)
+        return self._store(device, job, outcome, samples)
 
     def keep_evidence(
         self, job_id: str, token: int, code: str, outcome: Mapping[str, Any], samples: str | None = None
@@ -237,14 +267,14 @@ class Jobs:
         """Find which of these devices a job may be granted for, if there is room; reads only."""
         now = database_now(self.session)
         on_lists = JobRow.device_id.in_(device_ids)
-        waiting = select(JobRow.device_id).where(on_lists, JobRow.state == WAITING, _is_due(now))
+        waiting = select(JobRow.device_id).where(on_lists, JobRow.state == WAITING, IS_DUE)
         leased = select(JobRow.device_id, JobRow.lease_expires_at).where(on_lists, JobRow.state == LEASED)
         left = {
             device_id
             for device_id, expires_at in self.session.execute(leased)
             if leases.is_grantable(expires_at, now, lease_seconds)
         }
-        return left | set(self.session.scalars(waiting.distinct()))
+        return left | set(self.session.scalars(waiting.distinct(), due_at(now)))
 
     def cancel_abandoned(self, device_id: str | None = None) -> None:
         """Take jobs off the lists, or off one device's, that nobody waits for any more.
@@ -259,32 +289,23 @@ class Jobs:
             job.state = CANCELLED
             job.finished_at = database_now(self.session)
 
-    def _own(self, agent_id: str, device_id: str) -> DeviceRow | None:
+    def _own(self, agent_id: str, device_id: str) -> LockedDevice | None:
         """Lock an agent's device that may be measured; None while another process has it locked."""
         # Locking the device first makes the number of leases hold on PostgreSQL too, whoever asks.
-        owned = select(DeviceRow).where(
-            DeviceRow.id == device_id,
-            DeviceRow.agent_id == agent_id,
-            DeviceRow.paused_at.is_(None),
-            DeviceRow.quarantined_at.is_(None),
-        )
-        return self.session.scalar(owned.with_for_update(skip_locked=True))
+        row = self.session.execute(LOCK_IDLE_DEVICE, {"of_device": device_id, "of_agent": agent_id}).first()
+        return LockedDevice(*row) if row is not None else None
 
-    def _next_job(
-        self, agent_id: str, device: DeviceRow, now: datetime, lease_seconds: float
-    ) -> JobRow | None:
+    def _has_room(self, agent_id: str, device: LockedDevice, now: datetime, lease_seconds: float) -> bool:
+        """Tell whether another job may be granted; leases that have expired end here."""
         live = 0
         for job in Shares(self.session).meter(device):
             if leases.is_grantable(job.lease_expires_at, now, lease_seconds):
-                self._expire(job, now)
+                self._expire(device, job, now)
             elif job.agent_id == agent_id:
                 live += 1
             else:
-                return None
-        if live >= LEASES_PER_DEVICE:
-            return None
-        self.cancel_abandoned(device.id)
-        return self._first_waiting(device.id, now)
+                return False
+        return live < LEASES_PER_DEVICE
 
     def _take_over(self, agent_id: str, device_id: str, now: datetime) -> bool:
         """Give a device whose agent is gone to another one that has it open; tell whether that was done."""
@@ -303,119 +324,92 @@ class Jobs:
         self.session.flush()
         return True
 
-    def _first_waiting(self, device_id: str, now: datetime) -> JobRow | None:
-        query = (
-            select(JobRow)
-            .where(JobRow.device_id == device_id, JobRow.state == WAITING, _is_due(now))
-            .order_by(
-                JobRow.priority.desc(),
-                priority_of_study().desc(),
-                standing(device_id),
-                JobRow.created_at,
-                JobRow.id,
-            )
-            .limit(1)
-            .with_for_update(of=JobRow, skip_locked=True)
-        )
-        return self.session.scalar(query)
+    def _grant_next(self, device: LockedDevice, now: datetime, lease_seconds: float) -> Grant | None:
+        wanted = {"of_device": device.id, **due_at(now)}
+        while (found := self.session.execute(NEXT_JOB, wanted).first()) is not None and found.is_abandoned:
+            self.cancel_abandoned(device.id)
+        if found is None:
+            return None
+        token = found.token + 1
+        granted = {
+            "of_job": found.id,
+            "of_device": device.id,
+            "new_token": token,
+            "to_agent": device.agent_id,
+            "until": leases.expiry(now, lease_seconds),
+            "attempt": new_id("attempt"),
+            "at_time": now,
+            **_told(device, found.id, found.study_id, found.purpose, "leased"),
+        }
+        plan = GRANT.execute(self.session, granted)
+        return Grant(found.id, device.id, found.study_id, token, plan)
 
-    def _metered(self, device_id: str) -> DeviceRow:
-        """Lock a device and count its time so far, before what is under lease there changes."""
-        device = Devices(self.session).locked(device_id)
-        Shares(self.session).meter(device)
-        return device
+    def _metered(self, job_id: str) -> tuple[LockedDevice, LockedJob]:
+        """Lock a job and its device, and count the device's time so far, before what is under lease there changes."""
+        row = self.session.execute(LOCK_DEVICE_OF_JOB, {"of_job": job_id}).first()
+        if row is None:
+            raise _no_job(job_id)
+        device = LockedDevice(*row)
+        leased = {job.id: job for job in Shares(self.session).meter(device)}
+        if job_id in leased:
+            return device, leased[job_id]
+        return device, LockedJob(*self.session.execute(LOCK_JOB, {"of_job": job_id}).one())
 
-    def _expire(self, job: JobRow, now: datetime) -> None:
-        self._end_attempt(job.id, job.token, "expired", "", "the lease expired without a report", "")
-        self._back_to_waiting(job, now)
+    def _expire(self, device: LockedDevice, job: LockedJob, now: datetime) -> None:
+        ended = _ended(device, job, now, "expired", "the lease expired without a report")
+        END_ATTEMPT.execute(self.session, ended)
+        self._put_back(job, now)
         expired = self._count_attempts(job.id, "expired")
         if expired >= leases.MAXIMUM_EXPIRIES:
-            self._finish(job, "device_lost", f"the lease expired {expired} times without a report")
-        self.session.flush()
-
-    def _grant(self, job: JobRow, agent_id: str, now: datetime, lease_seconds: float) -> None:
-        job.state = LEASED
-        job.token += 1
-        job.agent_id = agent_id
-        job.lease_expires_at = leases.expiry(now, lease_seconds)
-        self.session.add(
-            AttemptRow(
-                id=new_id("attempt"),
-                job_id=job.id,
-                token=job.token,
-                agent_id=agent_id,
-                granted_at=now,
-                ended_by="",
-                outcome="",
-                reason="",
-                log="",
-                device_seconds=0.0,
-            )
-        )
-        self.session.flush()
-        self._tell(job, "leased")
+            words = f"the lease expired {expired} times without a report"
+            given_up = {"of_job": job.id, "at_time": now, "new_outcome": "device_lost", "new_reason": words}
+            self.session.execute(GIVE_UP, {**given_up, "measurement": None})
 
     def _store(
-        self, job: JobRow, token: int, outcome: Mapping[str, Any], samples: str | None
-    ) -> MeasurementRow | None:
-        kind = str(outcome["kind"])
-        reason, log = str(outcome.get("reason", "")), str(outcome.get("log", ""))
-        self._end_attempt(job.id, token, "result", kind, reason, log)
+        self, device: LockedDevice, job: LockedJob, outcome: Mapping[str, Any], samples: str | None
+    ) -> str | None:
+        kind, reason = str(outcome["kind"]), str(outcome.get("reason", ""))
+        now = database_now(self.session)
+        ended = _ended(device, job, now, "result", reason, kind, str(outcome.get("log", "")))
         is_quarantined = outcome.get("of_device", True) and Devices(self.session).count_outcome(
-            job.device_id, kind, reason, job.id
+            device, kind, reason, job.id
         )
-        step = leases.next_step(kind, self._count_attempts(job.id, "result"), is_quarantined)
+        reported = 1 + (self._count_attempts(job.id, "result") if job.token > 1 else 0)
+        step = leases.next_step(kind, reported, is_quarantined)
         if isinstance(step, leases.RetryAfter):
-            job.detail = reason
-            self._back_to_waiting(job, database_now(self.session) + timedelta(seconds=step.delay_s))
+            END_ATTEMPT.execute(self.session, ended)
+            self._put_back(job, now + timedelta(seconds=step.delay_s))
+            self.session.execute(NOTE_DETAIL, {"of_job": job.id, "words": reason})
             return None
-        measurement = Measurements(self.session).add(job, kind, outcome, samples)
-        job.measurement_id = measurement.id
-        self._finish(job, kind, reason)
-        return measurement
+        measurement_id = new_id("measurement")
+        answer = {
+            "of_device": device.id,
+            "measurement": measurement_id,
+            "key": answered_key(job, kind),
+            "told": None if samples else dict(outcome),
+            "samples": samples,
+        }
+        STORE.execute(self.session, {**ended, **answer})
+        return measurement_id
 
-    def _finish(self, job: JobRow, kind: str, detail: str) -> None:
-        job.state = DONE
-        job.outcome = kind
-        job.detail = detail
-        job.lease_expires_at = None
-        job.finished_at = database_now(self.session)
-
-    def _require_lease(self, job: JobRow, token: int) -> None:
-        if leases.holds_lease(token, job.token, job.state == LEASED):
+    def _require_lease(self, standing: Standing, token: int) -> None:
+        if leases.holds_lease(token, standing.token, standing.state == LEASED):
             return
-        attempt = self.attempt(job.id, token)
-        is_paused = attempt is not None and attempt.ended_by == PAUSED
+        is_paused = standing.ended_by == PAUSED
         raise ResultRefused(
-            attempt.reason if attempt is not None and is_paused else "this lease is over",
+            standing.reason if is_paused and standing.reason else "this lease is over",
             field="token",
             hint="stop this measurement",
             code=PAUSED if is_paused else "",
         )
 
-    def _back_to_waiting(self, job: JobRow, not_before: datetime) -> None:
-        job.state = WAITING
-        job.lease_expires_at = None
-        job.not_before = not_before
+    def _give_back(self, device: LockedDevice, job: LockedJob, ended_by: str, reason: str) -> None:
+        now = database_now(self.session)
+        END_ATTEMPT.execute(self.session, _ended(device, job, now, ended_by, reason))
+        self._put_back(job, now)
 
-    def _end_attempt(
-        self, job_id: str, token: int, ended_by: str, outcome: str, reason: str, log: str
-    ) -> None:
-        attempt = self.attempt(job_id, token)
-        assert attempt is not None, "every token has its attempt"
-        attempt.ended_at = database_now(self.session)
-        attempt.ended_by = ended_by
-        attempt.outcome = outcome
-        attempt.reason = reason
-        attempt.log = log
-        self.session.flush()
-        self._tell(self.get(job_id), ended_by, outcome)
-
-    def _tell(self, job: JobRow, change: str, outcome: str = "") -> None:
-        """Tell those who watch what became of a job, or of an attempt at it."""
-        device = Devices(self.session).get(job.device_id).name
-        told = {"device": device, "purpose": job.purpose, "change": change, "outcome": outcome}
-        Events(self.session).add(JOB, job.study_id, job=job.id, **told)
+    def _put_back(self, job: LockedJob, not_before: datetime) -> None:
+        self.session.execute(PUT_BACK, {"of_job": job.id, "until": not_before})
 
     def attempt(self, job_id: str, token: int) -> AttemptRow | None:
         """Find the attempt that was granted under a token."""
@@ -426,15 +420,39 @@ class Jobs:
         query = select(func.count()).where(AttemptRow.job_id == job_id, AttemptRow.ended_by == ended_by)
         return self.session.scalar(query) or 0
 
-    def _locked(self, job_id: str) -> JobRow:
-        query = select(JobRow).where(JobRow.id == job_id).with_for_update()
-        row = self.session.scalar(query.execution_options(populate_existing=True))
-        if row is None:
-            raise NotFound(
-                f"there is no job {job_id!r}", field="job_id", hint="a trial names the jobs it waits for"
-            )
-        return row
+
+def due_at(now: datetime) -> dict[str, datetime]:
+    """Give what `IS_DUE` asks for."""
+    return {"now": now, "latest_start": leases.latest_start(now)}
 
 
-def _is_due(now: datetime) -> ColumnElement[bool]:
-    return or_(JobRow.not_before <= now, JobRow.not_before > leases.latest_start(now))
+def _ended(
+    device: LockedDevice,
+    job: LockedJob,
+    now: datetime,
+    ended_by: str,
+    reason: str,
+    outcome: str = "",
+    log: str = "",
+) -> dict[str, Any]:
+    """Give what the statements that end an attempt ask for."""
+    attempt = {"of_job": job.id, "of_token": job.token, "new_ended_by": ended_by, "new_outcome": outcome}
+    told = _told(device, job.id, job.study_id, job.purpose, ended_by, outcome)
+    return {**attempt, "new_reason": reason, "new_log": log, "at_time": now, **told}
+
+
+def _told(
+    device: LockedDevice,
+    job_id: str,
+    study_id: str | None,
+    purpose: str,
+    change: str,
+    outcome: str = "",
+) -> dict[str, Any]:
+    """Give what tells those who watch what became of a job, or of an attempt at it."""
+    words = {"device": device.name, "purpose": purpose, "change": change, "outcome": outcome}
+    return event_told(JOB, study_id, job=job_id, **words)
+
+
+def _no_job(job_id: str) -> NotFound:
+    return NotFound(f"there is no job {job_id!r}", field="job_id", hint="a trial names the jobs it waits for")

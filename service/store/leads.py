@@ -77,6 +77,7 @@ class LedDatabase(Database):
 
     def __init__(self, database: Database, subject: str, token: int) -> None:
         self.engine, self._info = database.engine, database._info
+        self._reading_engine = database._reading_engine
         self._database, self._subject, self._token = database, subject, token
 
     @contextmanager

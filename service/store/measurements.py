@@ -11,7 +11,8 @@ from service.errors import NotFound
 from service.leases import CANDIDATE_FAULTS
 from service.store.database import blobs_of, database_now
 from service.store.identifiers import new_id
-from service.store.rows import CalibrationRow, DeviceRow, JobRow, MeasurementRow
+from service.store.lease_statements import LockedJob
+from service.store.rows import CalibrationRow, DeviceRow, MeasurementRow
 from service.store.samples import read_samples
 
 # A timeout may be one stall of the machine: it is the trial's answer, but never another trial's.
@@ -64,28 +65,11 @@ class Measurements:
             return dict(row.outcome or {})
         return read_samples(blobs_of(self.session), row.samples)
 
-    def add(
-        self, job: JobRow, kind: str, outcome: Mapping[str, Any], samples: str | None = None
-    ) -> MeasurementRow:
-        """Store a job's final outcome, unless its `samples` are stored as a blob.
 
-        It answers its cache key unless that is taken or bypassed.
-        """
-        reusable = {"measured"} if job.purpose == CALIBRATION else REUSED_KINDS
-        answers = kind in reusable and not job.bypasses_cache and self.with_key(job.cache_key) is None
-        row = MeasurementRow(
-            id=new_id("measurement"),
-            cache_key=job.cache_key if answers else None,
-            job_id=job.id,
-            device_id=job.device_id,
-            kind=kind,
-            outcome=None if samples else dict(outcome),
-            samples=samples,
-            created_at=database_now(self.session),
-        )
-        self.session.add(row)
-        self.session.flush()
-        return row
+def answered_key(job: LockedJob, kind: str) -> str | None:
+    """Give the cache key that a job's final outcome answers unless another one does; None where it may answer none."""
+    reusable = {"measured"} if job.purpose == CALIBRATION else REUSED_KINDS
+    return job.cache_key if kind in reusable and not job.bypasses_cache else None
 
 
 class Calibrations:

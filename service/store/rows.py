@@ -291,7 +291,10 @@ class StudyTargetRow(Row):
 
 
 class JobRow(Row):
-    """A measurement job: a plan for one device, leased to its agent under a growing token."""
+    """A measurement job: a plan for one device, leased to its agent under a growing token.
+
+    Plans are long and most who read a job don't ask for it: it is read when it is.
+    """
 
     __tablename__ = "jobs"
     __table_args__ = (Index("ix_jobs_device_state", "device_id", "state", "priority", "created_at"),)
@@ -302,7 +305,7 @@ class JobRow(Row):
     purpose: Mapped[str]
     cache_key: Mapped[str] = mapped_column(index=True)
     bypasses_cache: Mapped[bool]
-    plan: Mapped[Json]
+    plan: Mapped[Json] = mapped_column(deferred=True)
     priority: Mapped[int]
     state: Mapped[str]
     token: Mapped[int]

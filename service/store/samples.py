@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic_core import to_json
+
 from devices.outcome import Measured
 from service.errors import BlobDamaged
 from service.store.blobs import Blobs, damaged_blob
@@ -14,8 +16,7 @@ def put_samples(blobs: Blobs, outcome: Mapping[str, Any]) -> str | None:
     """Store a measurement with all its samples and return its digest; a failure, which is small, stays in its row."""
     if outcome.get("kind") != Measured.kind:
         return None
-    text = json.dumps(outcome, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return blobs.put(gzip.compress(text.encode(), compresslevel=6, mtime=0))
+    return blobs.put(gzip.compress(to_json(outcome), compresslevel=1, mtime=0))
 
 
 def read_samples(blobs: Blobs, digest: str) -> dict[str, Any]:

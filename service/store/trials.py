@@ -8,12 +8,12 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from service.errors import NotFound
+from service.leases import CANCELLED
 from service.store.database import database_now
 from service.store.events import TRIAL as EVENT_OF_TRIAL
 from service.store.events import Events
 from service.store.identifiers import new_id
 from service.store.inserting import insert_unless_there
-from service.store.jobs import CANCELLED
 from service.store.rows import CandidateRow, JobRow, StudyRow, TrialMeasurementRow, TrialRow
 
 WAITING, RUNNING, MEASURED, FAILED, DUPLICATE = "waiting", "running", "measured", "failed", "duplicate"

@@ -46,15 +46,15 @@ def test_samples_stay_with_their_measurement_and_graphs_with_open_jobs(
     samples = put_samples(blobs, MEASURED)
     assert samples is not None
     with database.write() as session:
-        row = Jobs(session).report(job_id, token, MEASURED, samples)
-        assert row is not None
-        assert row.outcome is None
+        measurement_id = Jobs(session).report(job_id, token, MEASURED, samples)
+        assert measurement_id is not None
+        assert Measurements(session).get(measurement_id).outcome is None
     assert remove_garbage(database, blobs, EVERYTHING_S) == 2
     assert {each.digest for each in blobs.all()} == {open_, samples}
     assert stray not in {each.digest for each in blobs.all()}
     with database.read() as session:
         measurements = Measurements(session)
-        assert measurements.outcome_of(measurements.get(row.id)) == MEASURED
+        assert measurements.outcome_of(measurements.get(measurement_id)) == MEASURED
 
 
 def test_refused_samples_are_kept_as_evidence(database: Database, blobs: FolderBlobs) -> None:

@@ -58,7 +58,7 @@ def test_jobs_come_by_priority_then_age(database: Database) -> None:
         with database.write() as session:
             job = Jobs(session).lease(agent, [device], 30)
             assert job is not None
-            order.append(job.cache_key)
+            order.append(Jobs(session).get(job.id).cache_key)
             Jobs(session).report(job.id, job.token, SIMULATED)
     assert order == ["urgent", "old", "new"]
 
@@ -253,7 +253,7 @@ def test_a_paused_device_gets_no_job_and_what_was_under_way_is_taken_back_withou
             Jobs(session).take_back(device, "paused", "the device was paused: lunch")
         assert leased(database, agent, device) is None
         with pytest.raises(ResultRefused, match="paused: lunch") as refusal, database.read() as session:
-            Jobs(session).lease_without_extension(job, token, 30)
+            Jobs(session).lease_without_extension(Jobs(session).standing(job, token), token, 30)
         assert refusal.value.code == "paused"
         with database.write() as session:
             Devices(session).resume(device)
@@ -316,7 +316,9 @@ def test_a_clock_that_is_set_back_keeps_no_job_waiting_and_no_lease_alive(databa
     with database.read() as session:
         job = Jobs(session).under_lease([device]).get(device)
         assert job is not None
-        assert Jobs(session).lease_without_extension(job.id, 1, 30) is None, "a heartbeat writes it anew"
+        assert Jobs(session).lease_without_extension(Jobs(session).standing(job.id, 1), 1, 30) is None, (
+            "a heartbeat writes it anew"
+        )
     assert leased(database, agent, device) == 2, "nobody who measures asks: its agent was started anew"
 
 

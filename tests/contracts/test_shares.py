@@ -26,7 +26,7 @@ def serve_one(database: Database, agent: str, device: str, took_s: float = 10.0)
     with database.write() as session:
         job = Jobs(session).lease(agent, [device], 30)
         assert job is not None
-        sharer, job_id, token = shares.sharer_of(job), job.id, job.token
+        sharer, job_id, token = shares.sharer_of(job.study_id), job.id, job.token
     pass_time(database, device, took_s)
     report(database, job_id, token, SIMULATED)
     return sharer
@@ -58,7 +58,7 @@ def test_two_studies_get_equal_minutes_whatever_one_job_takes(database: Database
         with database.write() as session:
             job = Jobs(session).lease(agent, [device], 30)
             assert job is not None
-            sharer, job_id, token = shares.sharer_of(job), job.id, job.token
+            sharer, job_id, token = shares.sharer_of(job.study_id), job.id, job.token
         pass_time(database, device, seconds[sharer])
         report(database, job_id, token, SIMULATED)
         took[sharer] += seconds[sharer]
@@ -101,7 +101,7 @@ def test_free_places_are_shared_too_before_anything_was_counted(database: Databa
         with database.write() as session:
             job = Jobs(session).lease(agent, [device], 30)
             assert job is not None
-            served.append(shares.sharer_of(job))
+            served.append(shares.sharer_of(job.study_id))
     assert Counter(served) == {one: 2, two: 2}
 
 
@@ -125,7 +125,7 @@ def test_jobs_that_take_turns_split_the_time_between_them(database: Database) ->
             assert Jobs(session).lease(agent, [device], 30) is not None
     pass_time(database, device, 60.0)
     with database.write() as session:
-        Shares(session).meter(Devices(session).locked(device))
+        Shares(session).meter(Shares(session).lock(device))
     with database.read() as session:
         attempts = session.query(AttemptRow).all()
         assert [each.device_seconds for each in attempts] == pytest.approx([30.0, 30.0], abs=1.0)
@@ -140,7 +140,7 @@ def test_a_clock_that_is_set_forward_or_back_costs_nobody_hours(database: Databa
     for seconds in (24 * 3600.0, -24 * 3600.0):
         pass_time(database, device, seconds)
         with database.write() as session:
-            Shares(session).meter(Devices(session).locked(device))
+            Shares(session).meter(Shares(session).lock(device))
     with database.read() as session:
         row = session.get_one(DeviceShareRow, (device, study))
         assert 0.0 <= row.used_seconds <= shares.LONGEST_SPAN_S + 5.0
@@ -153,6 +153,6 @@ def test_time_without_a_lease_is_nobodys(database: Database) -> None:
     serve_one(database, agent, device, took_s=5.0)
     time.sleep(0.3)
     with database.write() as session:
-        Shares(session).meter(Devices(session).locked(device))
+        Shares(session).meter(Shares(session).lock(device))
     with database.read() as session:
         assert Shares(session).used_seconds(study) == pytest.approx(5.0, abs=0.3)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.untrusted_text import LONGEST_LINE, LONGEST_LOG, visible_line, visible_log, visible_values
+from devices.untrusted_text import LONGEST_LINE, LONGEST_LOG, visible_line, visible_log
 
 
 def test_a_line_is_one_line_and_says_what_was_hidden() -> None:
@@ -31,9 +31,3 @@ def test_whatever_comes_can_be_stored_and_cleaning_it_again_changes_nothing(text
     shown.encode()  # no half of a surrogate pair is left
     assert all(letter.isprintable() or letter in "\n\t" or ord(letter) > 0x9F for letter in shown)
     assert visible_log(shown) == shown
-
-
-def test_a_tree_keeps_its_shape_and_its_numbers() -> None:
-    assert visible_values({"a\x00": [1, 2.5, None, True, "b\x1b"]}) == {
-        "a\\x00": [1, 2.5, None, True, "b\\x1b"]
-    }

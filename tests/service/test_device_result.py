@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from serving import HandDrivenAgent, Running, a_service, a_simulated_result, as_owner
 
-from service.device_result import read_result
+from service.device_result import read_result, require_bounded_facts
 from service.errors import BadInput
 from service.store.jobs import JobDraft, Jobs
 
@@ -66,6 +67,19 @@ def test_a_usable_result_is_stored_as_it_is() -> None:
 def test_texts_of_a_passport_are_cleaned() -> None:
     stored = read_result(with_value("passport", {"governor": "\x1b[2Jperformance\x00"}))
     assert stored["passport"] == {"governor": "\\x1b[2Jperformance\\x00"}
+
+
+def test_a_tree_keeps_its_shape_and_its_numbers() -> None:
+    assert require_bounded_facts({"a\x00": [1, 2.5, None, True, "b\x1b"], "seconds": -1.0}) == {
+        "a\\x00": [1, 2.5, None, True, "b\\x1b"],
+        "seconds": -1.0,
+    }
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, 10**30])
+def test_facts_hold_numbers_that_any_database_can_store(number: float) -> None:
+    with pytest.raises(ValueError, match=r"facts\.clock"):
+        require_bounded_facts({"clock": [number]})
 
 
 @pytest.fixture

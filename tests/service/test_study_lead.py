@@ -11,8 +11,9 @@ from waiting import wait_until
 
 from service.api.schemas import MeasurementWish
 from service.client import Client
+from service.leases import CANCELLED
 from service.store import studies
-from service.store.jobs import CANCELLED, Jobs
+from service.store.jobs import Jobs
 from service.store.rows import AttemptRow, JobRow, StudyRow, TrialRow
 from service.store.studies import Studies
 from service.store.trials import Trials

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from command_line import loopfront
 from serving import HandDrivenAgent, Running, a_service, a_small_study
 from waiting import wait_until
 
@@ -137,6 +138,24 @@ def test_a_webhook_can_be_tried_and_removed(running: Running) -> None:
         assert (tested.told, tested.answer) == (False, "it answered 404")
         client.remove_webhook(made.id)
         assert client.webhooks() == []
+
+
+def test_the_command_adds_tries_lists_and_removes_a_webhook(tmp_path: Path) -> None:
+    with a_service(tmp_path, private_webhooks=True) as running, a_receiver() as receiver:
+        at = ("--url", running.url)
+        made = loopfront("webhook", "add", receiver.url, "--on", "study.finished", *at)
+        assert made.stdout.startswith("whsec_")
+        webhook_id = made.stderr.split()[-1]
+        receiver.statuses = [500]
+        assert loopfront("webhook", "test", webhook_id, *at).returncode == 1
+        tried = loopfront("webhook", "test", webhook_id, *at)
+        assert (tried.returncode, tried.stdout.strip()) == (0, "told")
+        listed = json.loads(loopfront("webhook", "list", "--json", *at).stdout)
+        assert [(each["id"], each["kinds"]) for each in listed] == [(webhook_id, ["study.finished"])]
+        assert receiver.url in loopfront("webhook", "remove", webhook_id, *at).stdout
+        gone = loopfront("webhook", "test", webhook_id, *at)
+        assert gone.returncode != 0
+        assert webhook_id in gone.stderr
 
 
 @pytest.mark.parametrize(

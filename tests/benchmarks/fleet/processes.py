@@ -15,10 +15,10 @@ from sqlalchemy import ColumnElement, select
 
 from service.client import Client
 from service.data_folder import read_running
+from service.leases import DONE
 from service.parts import Parts, open_parts
 from service.secret_files import agent_token_path, owner_token_path, read_secret
 from service.settings import Settings
-from service.store.jobs import DONE
 from service.store.rows import JobRow
 
 START_S = 120.0

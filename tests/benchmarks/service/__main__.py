@@ -24,7 +24,7 @@ from tests.benchmarks.fleet.processes import Usage, watched
 from tests.benchmarks.fleet.text_table import lines
 from tests.benchmarks.service.devices import Load, SimulatedDevice, registered
 from tests.benchmarks.service.line import Line
-from tests.benchmarks.service.seeding import METRICS, add_jobs, add_trials, study_document
+from tests.benchmarks.service.seeding import METRICS, add_jobs, add_trials, study_document, take_statistics
 from tests.benchmarks.service.served import DATABASES, Served, served
 from tests.postgresql import trouble
 
@@ -34,6 +34,23 @@ SHORT, LONG = "short", "long"
 AIMS = "aims: p99 of a lease at most 100 ms at 200 requests/s on PostgreSQL; a front of 10 000 trials at most 300 ms"
 
 
+@dataclass(frozen=True)
+class Round:
+    """What came of a load on one service; `rate` is the requests per second that were asked for."""
+
+    rate: float
+    seconds: float
+    load: Load
+    usage: Usage
+    database_s: float
+    database_bytes: int
+
+    @property
+    def requests(self) -> int:
+        """How many were answered."""
+        return len(self.load.lease_s) + len(self.load.result_s)
+
+
 @dataclass
 class Bench:
     """One service with everything that was found out about it."""
@@ -41,11 +58,10 @@ class Bench:
     service: Served
     studies: dict[str, str] = field(default_factory=dict)
     devices: Sequence[SimulatedDevice] = ()
-    loads: list[tuple[Load, Usage, float]] = field(default_factory=list)
+    rounds: list[Round] = field(default_factory=list)
     reads: dict[str, dict[str, list[float]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
-    database_bytes: int = 0
 
 
 def main() -> None:
@@ -72,8 +88,9 @@ async def _run(benches: Sequence[Bench], options: argparse.Namespace) -> None:
         _fill_up(bench, options)
     await _read_in_turns(benches, f"{options.trials} trials")
     for _ in range(options.rounds):
-        for bench in benches:
-            await _load(bench, options, plan)
+        for rate in options.rate:
+            for bench in benches:
+                await _load(bench, options, rate, plan)
 
 
 async def _fill(bench: Bench, options: argparse.Namespace) -> None:
@@ -98,6 +115,7 @@ def _fill_up(bench: Bench, options: argparse.Namespace) -> None:
     share = (options.trials - LARGE_FRONT - SMALL) // (len(ids) - 2)
     for number, study_id in enumerate(ids[2:], start=2):
         add_trials(database, study_id, 1000, share, seed=1000 + number)
+    take_statistics(database)
 
 
 async def _read_in_turns(benches: Sequence[Bench], filled: str) -> None:
@@ -132,18 +150,19 @@ def _paths(bench: Bench) -> Mapping[str, str]:
     return paths
 
 
-async def _load(bench: Bench, options: argparse.Namespace, plan: Mapping[str, Any]) -> None:
+async def _load(bench: Bench, options: argparse.Namespace, rate: float, plan: Mapping[str, Any]) -> None:
     """Let every device measure for a while; each job makes two requests."""
     service, ids = bench.service, list(bench.studies.values())
-    busy_s = options.devices / (options.rate / 2)
+    busy_s = options.devices / (rate / 2)
     each = 2 + round(options.seconds / busy_s)
     add_jobs(service.database, [device.device_id for device in bench.devices], ids, each, plan)
     load, until = Load(), asyncio.Event()
     reader = asyncio.create_task(_read_meanwhile(bench, until))
+    database_before_s, database_bytes = service.database_seconds(), 0
     with watched(service.pid) as usage:
         serving = [asyncio.create_task(device.serve(busy_s, until, load)) for device in bench.devices]
         await asyncio.sleep(options.seconds)
-        bench.database_bytes = max(bench.database_bytes, service.database_bytes())
+        database_bytes = service.database_bytes()
         until.set()
         done, late = await asyncio.wait(serving, timeout=60)
     await reader
@@ -151,7 +170,8 @@ async def _load(bench: Bench, options: argparse.Namespace, plan: Mapping[str, An
     load.troubles += [f"{len(late)} devices were never answered"] if late else []
     for device in bench.devices:
         device.line.close()
-    bench.loads.append((load, usage, options.seconds))
+    database_s = service.database_seconds() - database_before_s
+    bench.rounds.append(Round(rate, options.seconds, load, usage, database_s, database_bytes))
 
 
 async def _read_meanwhile(bench: Bench, until: asyncio.Event) -> None:
@@ -178,42 +198,50 @@ def _a_plan() -> Mapping[str, Any]:
 
 
 def _load_table(benches: Sequence[Bench], options: argparse.Namespace) -> list[str]:
-    rows = []
-    for bench in benches:
-        for number, (load, usage, seconds) in enumerate(bench.loads, start=1):
-            rows.append(
-                [
-                    f"{bench.service.name}, round {number}",
-                    f"{len(load.lease_s) / seconds:.0f}",
-                    f"{len(load.result_s) / seconds:.0f}",
-                    *(_ms(load.lease_s, share) for share in (50, 99)),
-                    *(_ms(load.result_s, share) for share in (50, 99)),
-                    f"{usage.processor_s / usage.wall_s:.2f}",
-                    f"{usage.pss_bytes / 1e6:.0f}",
-                    f"{bench.database_bytes / 1e6:.0f}" if bench.database_bytes else "",
-                    str(len(load.troubles)),
-                ]
-            )
+    rows = [
+        [
+            f"{bench.service.name}, {each.rate:g}/s",
+            f"{len(each.load.lease_s) / each.seconds:.0f}",
+            f"{len(each.load.result_s) / each.seconds:.0f}",
+            *(_ms(each.load.lease_s, share) for share in (50, 99)),
+            *(_ms(each.load.result_s, share) for share in (50, 99)),
+            f"{1e3 * each.usage.processor_s / max(1, each.requests):.1f}",
+            f"{1e3 * each.database_s / max(1, each.requests):.1f}" if each.database_bytes else "",
+            f"{each.usage.processor_s / each.usage.wall_s:.2f}",
+            f"{each.usage.pss_bytes / 1e6:.0f}",
+            f"{each.database_bytes / 1e6:.0f}" if each.database_bytes else "",
+            str(len(each.load.troubles)),
+        ]
+        for rate in options.rate
+        for bench in benches
+        for each in bench.rounds
+        if each.rate == rate
+    ]
     head = [
-        "",
+        "asked for",
         "leases/s",
         "results/s",
         "lease p50",
         "p99",
         "result p50",
         "p99",
+        "processor",
+        "db",
         "cores",
         "MB",
         "db MB",
         "troubles",
     ]
     troubles = [
-        f"  {bench.service.name}: {each}"
+        f"  {bench.service.name}: {told}"
         for bench in benches
-        for load, *_ in bench.loads
-        for each in load.troubles[:3]
+        for each in bench.rounds
+        for told in each.load.troubles[:3]
     ]
-    title = f"{options.devices} simulated devices, {options.rate} requests/s, {options.studies} studies, ms"
+    title = (
+        f"{options.devices} simulated devices, {options.studies} studies, {options.trials} trials; ms; "
+        "processor and db: what a request costs the service and the database"
+    )
     return lines(title, head, rows, [AIMS, *troubles])
 
 
@@ -246,7 +274,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--devices", type=int, default=1000)
     parser.add_argument("--studies", type=int, default=100)
     parser.add_argument("--trials", type=int, default=100_000)
-    parser.add_argument("--rate", type=float, default=200.0, help="requests per second: leases and results")
+    parser.add_argument(
+        "--rate",
+        type=float,
+        nargs="+",
+        default=[100.0, 200.0],
+        help="requests per second: leases and results",
+    )
     parser.add_argument("--seconds", type=float, default=60.0, help="of each round")
     parser.add_argument("--rounds", type=int, default=3, help="on each database, in turns")
     return parser.parse_args()

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 from sqlalchemy.orm import Session
 
+from service.leases import WAITING
 from service.store.database import Database, database_now
 from service.store.identifiers import new_id
-from service.store.jobs import WAITING
 from service.store.rows import CandidateRow, JobRow, StudyRow, TrialRow
 
 TARGET = "laptop"
@@ -87,6 +87,12 @@ def add_jobs(
                 for place, device in enumerate(devices)
             ]
             session.execute(insert(JobRow), rows)
+
+
+def take_statistics(database: Database) -> None:
+    """Let the database look at its tables, as PostgreSQL does by itself a minute after many rows came."""
+    with database.engine.begin() as connection:
+        connection.execute(text("ANALYZE"))
 
 
 def _keep_candidate(session: Session) -> None:

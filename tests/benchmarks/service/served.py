@@ -15,7 +15,7 @@ from service.secret_files import agent_token_path, owner_token_path, read_secret
 from service.settings import Settings
 from service.store.database import Database, sqlite_url
 from tests import postgresql
-from tests.benchmarks.fleet.processes import running
+from tests.benchmarks.fleet.processes import processor_seconds, running
 
 START_S = 60.0
 DATABASES = ("postgresql", "sqlite")
@@ -54,10 +54,16 @@ class Served:
 
     def database_bytes(self) -> int:
         """Return the memory of the database's processes; of SQLite it is the service's own."""
+        return sum(_pss_bytes(pid) for pid in self._database_pids())
+
+    def database_seconds(self) -> float:
+        """Return the processor time that the database's processes have used so far."""
+        return sum(processor_seconds(pid) for pid in self._database_pids())
+
+    def _database_pids(self) -> list[int]:
         if self.database_pid is None:
-            return 0
-        pids = [self.database_pid, *postgresql.children(self.database_pid)]
-        return sum(_pss_bytes(pid) for pid in pids)
+            return []
+        return [self.database_pid, *postgresql.children(self.database_pid)]
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,8 +20,9 @@ QUIET_FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[object]:
+@contextmanager
+def a_chromium() -> Iterator[Any]:
+    """Run a browser until the end of the block; skips the test where there is none."""
     if not Path(CHROMIUM).exists():
         pytest.skip("no chromium on this machine: `apt-get install chromium` lets these tests run")
     from playwright.sync_api import sync_playwright
