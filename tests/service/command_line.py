@@ -1,16 +1,18 @@
-"""Run the `loopfront` command as a user does: as a process of its own."""
+"""Run the `loopfront` command as a user does: as a process of its own, or its main function where many are tried."""
 
+import io
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from itertools import pairwise
 from pathlib import Path
 
 from serving import know_tokens, owner_of
 
+from service.cli import main
 from service.data_folder import find_running
 
 COMMAND = [sys.executable, "-m", "service.cli"]
@@ -23,6 +25,20 @@ def loopfront(
     return subprocess.run(
         [*COMMAND, *arguments], capture_output=True, text=True, timeout=timeout_s, env=env, check=False
     )
+
+
+def loopfront_within(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command's main function in this process, which has loaded what a process of its own loads for seconds."""
+    out, err, argv = io.StringIO(), io.StringIO(), sys.argv
+    sys.argv, code = ["loopfront", *arguments], 0
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            main()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    finally:
+        sys.argv = argv
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from command_line import loopfront
+from command_line import loopfront, loopfront_within
 
 from operators.huggingface.families import native_config
 from operators.references import reference
@@ -52,7 +52,7 @@ def test_a_config_is_shown_and_kept_as_a_document_that_every_command_reads(tmp_p
 def test_a_corrupt_config_is_one_line_and_exit_code_2(text: str, words: str, tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(text)
-    done = loopfront("arch", "import", str(path))
+    done = loopfront_within("arch", "import", str(path))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert words in done.stderr
 
@@ -60,22 +60,22 @@ def test_a_corrupt_config_is_one_line_and_exit_code_2(text: str, words: str, tmp
 def test_a_model_that_is_too_large_to_measure_is_shown_and_not_exported(tmp_path: Path) -> None:
     config, document = tmp_path / "config.json", str(tmp_path / "large.json")
     config.write_text('{"model_type": "qwen3"}')
-    assert loopfront("arch", "import", str(config), "--out", document).returncode == 0
-    assert "12049.46 M" in loopfront("arch", "show", document).stdout
-    done = loopfront("arch", "export", document, "--out", str(tmp_path / "out"))
+    assert loopfront_within("arch", "import", str(config), "--out", document).returncode == 0
+    assert "12049.46 M" in loopfront_within("arch", "show", document).stdout
+    done = loopfront_within("arch", "export", document, "--out", str(tmp_path / "out"))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "12049461248 parameters; at most 4000000000" in done.stderr
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "config.json")
-    done = loopfront("arch", "import", str(tmp_path / "config.json"))
+    done = loopfront_within("arch", "import", str(tmp_path / "config.json"))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "is no file" in done.stderr
 
 
 def test_an_unsupported_feature_is_refused_by_name(tmp_path: Path) -> None:
-    done = loopfront("arch", "import", str(a_config(tmp_path, conv_bias=True)))
+    done = loopfront_within("arch", "import", str(a_config(tmp_path, conv_bias=True)))
     assert done.returncode == 2
     assert "conv_bias: True can't be used; not supported" in done.stderr
 
@@ -112,7 +112,7 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_made(tmp_path: Pa
         (("nothing.json", "--out", out), "can't be read"),
         (("CCA", "--parameters", "3M", "--vocabulary", "2048", "--out", str(tmp_path)), "exists already"),
     ):
-        done = loopfront("arch", "export", *arguments)
+        done = loopfront_within("arch", "export", *arguments)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert words in done.stderr
     assert list(tmp_path.iterdir()) == []

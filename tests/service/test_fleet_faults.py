@@ -259,6 +259,7 @@ def _hurried(lab: Lab, job_id: str) -> Lab:
     return lab
 
 
+@pytest.mark.slow
 def test_another_host_key_quarantines_the_machine_and_pinning_it_and_the_doctor_free_it(
     server: Sshd, tmp_path: Path
 ) -> None:
@@ -304,7 +305,7 @@ def a_clock_that_can_be_set(tmp_path: Path) -> Iterator[Path]:
         yield clock
 
 
-@pytest.mark.parametrize("jump", ["10800", "-10800"])
+@pytest.mark.parametrize("jump", [pytest.param("10800", marks=pytest.mark.slow), "-10800"])
 def test_a_service_whose_clock_jumps_keeps_its_leases_and_measures_nothing_twice(
     tmp_path: Path, jump: str
 ) -> None:
@@ -322,6 +323,7 @@ def test_a_service_whose_clock_jumps_keeps_its_leases_and_measures_nothing_twice
         assert lab.states() == {"laptop": "idle"}
 
 
+@pytest.mark.slow
 def test_a_measurement_that_is_under_way_when_its_owners_hours_end_is_finished_and_no_other_begun(
     tmp_path: Path,
 ) -> None:

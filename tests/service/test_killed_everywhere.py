@@ -140,7 +140,7 @@ def crew(tmp_path: Path) -> Iterator[Crew]:
 
 
 @pytest.mark.parametrize(
-    ("trials", "kills"), [(16, 8), pytest.param(200, 50, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])]
+    ("trials", "kills"), [(10, 5), pytest.param(200, 50, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])]
 )
 def test_a_study_survives_whatever_is_killed(crew: Crew, trials: int, kills: int) -> None:
     document = SMALL_STUDY.format(name="small", trials=trials).replace("device: local", f"device: {NAME}")

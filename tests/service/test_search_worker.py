@@ -79,6 +79,7 @@ def test_a_study_whose_leader_is_killed_is_taken_over_and_ends_with_exactly_its_
     assert len(agent.served) == len(set(agent.served)), "nothing was measured twice"
 
 
+@pytest.mark.slow
 def test_two_workers_share_studies_and_one_that_stops_gives_its_own_back(
     database_url: str, tmp_path: Path
 ) -> None:
