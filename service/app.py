@@ -29,7 +29,7 @@ from service.api import (
     trials,
     webhooks,
 )
-from service.api.limits import KnownHostOnly, LimitedBody
+from service.api.limits import BehindProxy, KnownHostOnly, LimitedBody
 from service.api.protocol_header import ProtocolHeader
 from service.event_feed import EventFeed
 from service.metrics import CountedRequests, Metrics
@@ -82,6 +82,8 @@ def create_app(parts: Parts) -> FastAPI:
     app.add_middleware(LimitedBody, settings=parts.settings)
     app.add_middleware(KnownHostOnly, settings=parts.settings)
     app.add_middleware(ProtocolHeader)
+    if parts.settings.behind_proxy:
+        app.add_middleware(BehindProxy)
     app.add_middleware(CountedRequests, metrics=app.state.metrics)
     for router in ROUTERS:
         app.include_router(router, prefix=API_PREFIX)

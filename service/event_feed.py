@@ -55,8 +55,9 @@ class EventFeed:
 
     async def _begin(self) -> None:
         if self._reader is None or self._reader.done():
-            self._place = await run_in_threadpool(self._newest)
-            if self._reader is None or self._reader.done():
+            newest = await run_in_threadpool(self._newest)
+            if self._reader is None or self._reader.done():  # else another watcher began meanwhile
+                self._place = newest
                 self._reader = asyncio.create_task(self._run())
 
     async def _run(self) -> None:

@@ -17,7 +17,7 @@ USUAL_S = (12.0, 60.0)
 """A 60 M candidate takes so long on laptops that were seen; without a measurement nothing better is known."""
 USUAL_PARAMETERS = 60e6
 CALIBRATION_S = 45.0
-NEWEST = 50
+NEWEST, LOOKED_AT = 50, 1000
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _seconds_taken(session: Session, device: DeviceRow, definition: StudyDefinit
         .join(StudyRow, StudyRow.id == JobRow.study_id)
         .where(JobRow.device_id == device.id, JobRow.purpose == "trial", AttemptRow.outcome == "measured")
         .order_by(AttemptRow.granted_at.desc())
-        .limit(NEWEST)
+        .limit(LOOKED_AT)
     )
     asked = definition.document
     found = []
@@ -88,7 +88,7 @@ def _seconds_taken(session: Session, device: DeviceRow, definition: StudyDefinit
         is_alike = all(document.get(key) == asked.get(key) for key in ("workload", "precision", "measuring"))
         if is_alike and seconds > 0:
             found.append(seconds * definition.budget.parameters / document["budget"]["parameters"])
-    return found
+    return found[:NEWEST]
 
 
 def _studies_waiting(session: Session, device: DeviceRow) -> int:

@@ -4,6 +4,7 @@ import math
 import threading
 import time
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -84,7 +85,7 @@ class Gatekeeper:
         """Begin a browser session for a user's token or a link's; return the cookie's token."""
         if kind_of(token) is TokenKind.LINK:
             with self._database.write() as session:
-                row = Tokens(session).redeem(keyed_digest(self._key, token))
+                row = Tokens(session).redeem(keyed_digest(self._key, token), TokenKind.LINK)
             found = None if row is None else Principal(row.parent_id or row.id, row.name, tuple(row.scopes))
             if found is None:
                 self._count_failure(address)
@@ -98,19 +99,37 @@ class Gatekeeper:
         draft = TokenDraft(found.name, TokenKind.SESSION, found.scopes, SESSION_LIVES, found.token_id)
         return self.make(draft)[1]
 
-    def enrol(self, code: str, agent_id: str, name: str, address: str) -> str:
-        """Use up an enrolment code for an agent; return the agent's own token."""
+    def enrol(
+        self, code: str, name: str, register: Callable[[Session], str], address: str
+    ) -> tuple[str, str]:
+        """Use up an enrolment code for the agent that `register` gives the id of; return that and its own token.
+
+        All of it or nothing is done.
+        """
+        token = new_token(TokenKind.AGENT)
         with self._database.write() as session:
-            row = Tokens(session).redeem(keyed_digest(self._key, code))
-        if row is None or row.kind != TokenKind.ENROLMENT:
+            row = Tokens(session).redeem(keyed_digest(self._key, code), TokenKind.ENROLMENT)
+            if row is not None:
+                agent_id = register(session)
+                draft = TokenDraft(name, TokenKind.AGENT, (Scope.AGENT,), None, row.id, agent_id)
+                Tokens(session).add(draft, keyed_digest(self._key, token))
+        if row is None:
             self._count_failure(address)
             raise NotAuthorised(
                 "this enrolment code is wrong, has ended or was used",
                 field="code",
                 hint="`loopfront token agent` on the service's machine makes a new one",
             )
-        draft = TokenDraft(name, TokenKind.AGENT, (Scope.AGENT,), None, row.id, agent_id)
-        return self.make(draft)[1]
+        return agent_id, token
+
+    def end_session(self, token: str) -> None:
+        """End a browser's session, if this is the token of one."""
+        with self._database.write() as session:
+            row = Tokens(session).with_digest(keyed_digest(self._key, token))
+            if row is None or row.kind != TokenKind.SESSION:
+                return
+            Tokens(session).revoke(row.id)
+        self.forget(row.id)
 
     def webhook_key(self, webhook_id: str) -> bytes:
         """Give the key of a webhook's signatures: derived from the server's key, so that it is kept nowhere."""

@@ -31,8 +31,9 @@ class OutwardAddress:
         parsed = _parsed(url, allows_private)
         try:
             found = socket.getaddrinfo(parsed.host, parsed.port or 443, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise BadInput(f"{parsed.host} can't be looked up: {error.strerror}", field="url") from None
+        except (OSError, UnicodeError) as error:  # the latter for a name that DNS has no form for
+            why = error.strerror if isinstance(error, OSError) else "it is no name"
+            raise BadInput(f"{parsed.host} can't be looked up: {why}", field="url") from None
         numbers = [str(each[4][0]) for each in found]
         private = [each for each in numbers if not _is_public(each)]
         if private and not allows_private:

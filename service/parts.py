@@ -14,6 +14,7 @@ from service.settings import Settings
 from service.store.blob_home import require_same_blobs
 from service.store.blobs import Blobs, FolderBlobs
 from service.store.database import Database, sqlite_url
+from service.store.events import Events
 from service.store.object_blobs import ObjectBlobs
 
 
@@ -42,6 +43,8 @@ def open_parts(settings: Settings) -> Parts:
     database = Database(settings.database_url or sqlite_url(settings.database_file), blobs)
     upgrade(database)
     require_same_blobs(database, blobs)
+    with database.write() as session:
+        Events(session).mend_order()
     own = keep_secrets(settings.data_folder, settings.secret_key)
     keep_own_tokens(database, own, socket.gethostname()[:100])
     gatekeeper = Gatekeeper(database, own)

@@ -4,6 +4,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -183,7 +184,7 @@ class SearchLoop:
             if self._stop.is_set():
                 return False
             self._tell("request", request_id, error)
-            with parts.database.write() as session:
+            with suppress(LeadLost), parts.database.write() as session:
                 MeasurementRequests(session).end(request_id, requests.FAILED, _in_a_line(error))
             return True
 
@@ -201,7 +202,7 @@ class SearchLoop:
             if self._stop.is_set():
                 return False
             self._tell("profile", profile_id, error)
-            with parts.database.write() as session:
+            with suppress(LeadLost), parts.database.write() as session:
                 Profiles(session).end(profile_id, profiles.FAILED, _in_a_line(error))
             return True
 

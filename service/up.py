@@ -217,8 +217,7 @@ class _Server:
             lifespan="off",
             ssl_certfile=parts.settings.tls_certificate,
             ssl_keyfile=parts.settings.tls_key,
-            proxy_headers=parts.settings.behind_proxy,
-            forwarded_allow_ips="*" if parts.settings.behind_proxy else None,
+            proxy_headers=False,
         )
         self._server = _FewThreads(config)
         self._thread = threading.Thread(

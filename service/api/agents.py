@@ -36,7 +36,7 @@ from service.errors import Conflict
 from service.parts import Parts
 from service.rights import Principal
 from service.store.agents import Agents, DeviceRegistration, Devices
-from service.store.database import database_now
+from service.store.database import database_now, one_at_a_time
 from service.store.jobs import Jobs
 from service.store.stations import StationGiven, Stations
 from service.version import VERSION
@@ -82,9 +82,21 @@ def hello() -> VersionOut:
 @enrolling_router.post("/enrol", status_code=201)
 def enrol(given: AgentEnrolment, request: Request, parts: ServiceParts) -> AgentEnrolled:
     """Give an agent a token of its own for an enrolment code, which counts once."""
-    with parts.database.write() as session:
-        agent_id = Agents(session).register(given.identity, given.name).id
-    token = parts.gatekeeper.enrol(given.code, agent_id, given.name, address_of(request))
+
+    def register_unless_at_work(session: Session) -> str:
+        known = Agents(session).with_identity(given.identity)
+        if known is not None and is_online(known, database_now(session)):
+            raise Conflict(
+                f"the agent {known.name!r} of this identity is at work",
+                field="identity",
+                hint="stop it there, wait a minute and enrol again; the code still counts",
+                code="at-work",
+            )
+        return Agents(session).register(given.identity, given.name).id
+
+    agent_id, token = parts.gatekeeper.enrol(
+        given.code, given.name, register_unless_at_work, address_of(request)
+    )
     return AgentEnrolled(agent_id=agent_id, token=token)
 
 
@@ -92,6 +104,7 @@ def enrol(given: AgentEnrolment, request: Request, parts: ServiceParts) -> Agent
 def register(given: AgentRegistration, parts: ServiceParts, principal: AgentPrincipal) -> AgentRegistered:
     """Register an agent and the devices it can reach; safe to repeat."""
     with parts.database.write() as session:
+        one_at_a_time(session, "registering")
         agent = Agents(session).register(given.identity, given.name)
         require_own(principal, agent.id)
         _refuse_others_devices(session, principal, given)
@@ -167,10 +180,12 @@ def _try_lease(parts: Parts, agent_id: str, wish: LeaseWish) -> str | None:
     settings = parts.settings
     if parts.database.has_one_writer and not _is_worth_it(parts, agent_id, wish):
         return None
+    if wish.held:  # first: the service or its agent may have slept beyond their end
+        with parts.database.write() as session:
+            held = [(each.job_id, each.token) for each in wish.held]
+            Jobs(session).keep_alive(agent_id, held, settings.lease_seconds)
     with parts.database.write() as session:
         agents = Agents(session).touch(agent_id)
-        for each in wish.held:  # first: the service or its agent may have slept beyond their end
-            Jobs(session).keep_alive(each.job_id, each.token, settings.lease_seconds)
         grant = Jobs(session).lease(agent_id, wish.device_ids, settings.lease_seconds)
     if grant is None:
         return None

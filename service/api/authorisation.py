@@ -5,8 +5,11 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 
+from devices.untrusted_text import visible_line
 from service.api.limits import SAFE_METHODS
 from service.errors import Forbidden, NotAuthorised, ServiceError
 from service.gatekeeper import Gatekeeper
@@ -15,6 +18,7 @@ from service.rights import Principal, Right, scopes_with
 from service.store.audit import AuditLog, Deed
 
 COOKIE = "loopfront_session"
+LONGEST_ADDRESS = 60
 CHANGES_NOTHING = frozenset({"validate"})
 """Endpoints that are asked with a body and change nothing."""
 
@@ -24,6 +28,19 @@ async def principal_of(request: Request) -> Principal:
     known = getattr(request.state, "principal", None)
     if isinstance(known, Principal):
         return known
+    principal = request.state.principal = await _recognised(request)
+    return principal
+
+
+async def may_still(request: Request, right: Right) -> bool:
+    """Say whether who asked a while ago would still be answered: a stream outlives a token that was revoked."""
+    try:
+        return (await _recognised(request)).may(right)
+    except ServiceError:
+        return False
+
+
+async def _recognised(request: Request) -> Principal:
     scheme, _, shown = request.headers.get("authorization", "").partition(" ")
     token = shown.strip() if scheme.lower() == "bearer" else ""
     if not token and (cookie := request.cookies.get(COOKIE)):
@@ -35,7 +52,6 @@ async def principal_of(request: Request) -> Principal:
     )  # most are: handing that to a thread would cost more than it takes
     if principal is None:
         principal = await run_in_threadpool(gatekeeper.principal, token, address_of(request))
-    request.state.principal = principal
     return principal
 
 
@@ -48,7 +64,7 @@ def gatekeeper_of(request: Request) -> Gatekeeper:
 
 def address_of(request: Request) -> str:
     """Say from where a request came."""
-    return request.client.host if request.client is not None else "unknown"
+    return visible_line(request.client.host)[:LONGEST_ADDRESS] if request.client is not None else "unknown"
 
 
 Asker = Annotated[Principal, Depends(principal_of)]
@@ -96,6 +112,12 @@ class AuditedRoute(APIRoute):
             except ServiceError as error:
                 status = error.status
                 raise
+            except RequestValidationError:
+                status = 422
+                raise
+            except HTTPException as error:
+                status = error.status_code
+                raise
             finally:
                 await run_in_threadpool(_note, request, self.name, status)
 
@@ -108,7 +130,9 @@ def _note(request: Request, action: str, status: int) -> None:
         return  # who shows no token did nothing
     parts: Parts = request.app.state.parts
     subject = "/".join(str(value) for value in request.path_params.values())
-    deed = Deed(principal.name, principal.token_id, action, subject[:200], status, address_of(request))
+    deed = Deed(
+        principal.name, principal.token_id, action, visible_line(subject)[:200], status, address_of(request)
+    )
     with parts.database.write() as session:
         AuditLog(session).add(deed)
 

@@ -6,10 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from service.api.authorisation import reads
+from service.api.authorisation import may_still, reads
 from service.api.dependencies import ServiceParts
 from service.errors import BadInput
 from service.event_feed import EventFeed
+from service.rights import Right
 from service.store.events import EventPlace
 from service.store.studies import Studies
 
@@ -49,24 +50,26 @@ Feed = Annotated[EventFeed, Depends(_feed)]
 
 @router.get("/studies/{name}/events", response_class=EventSourceResponse, responses=STREAM)  # type: ignore[arg-type]
 async def study_events(
-    study_id: Annotated[str, Depends(_study_id)], place: Place, feed: Feed
+    study_id: Annotated[str, Depends(_study_id)], place: Place, feed: Feed, request: Request
 ) -> AsyncIterator[ServerSentEvent]:
     """Follow a study: its state, and its trials as they begin and end."""
-    async for event in _told(feed, study_id, place):
+    async for event in _told(request, feed, study_id, place):
         yield event
 
 
 @router.get("/events", response_class=EventSourceResponse, responses=STREAM)  # type: ignore[arg-type]
-async def fleet_events(place: Place, feed: Feed) -> AsyncIterator[ServerSentEvent]:
+async def fleet_events(place: Place, feed: Feed, request: Request) -> AsyncIterator[ServerSentEvent]:
     """Follow everything: studies, trials, devices and the jobs on them."""
-    async for event in _told(feed, None, place):
+    async for event in _told(request, feed, None, place):
         yield event
 
 
 async def _told(
-    feed: EventFeed, study_id: str | None, place: EventPlace | None
+    request: Request, feed: EventFeed, study_id: str | None, place: EventPlace | None
 ) -> AsyncIterator[ServerSentEvent]:
     yield ServerSentEvent(comment="events of loopfront", retry=2000)
     async for event in feed.watch(study_id, place):
+        if not await may_still(request, Right.READ):
+            return
         data = {**event.data, "at": event.at.isoformat()}
         yield ServerSentEvent(data=data, event=event.kind, id=str(event.place))

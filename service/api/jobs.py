@@ -20,7 +20,7 @@ from service.rights import Principal
 from service.store.agents import Agents
 from service.store.attempts import Attempts
 from service.store.database import database_now
-from service.store.jobs import Jobs
+from service.store.jobs import NEVER_GRANTED, Jobs
 from service.store.lease_statements import Asked, Standing
 from service.store.samples import put_samples
 
@@ -59,6 +59,10 @@ def result(job_id: JobId, given: JobResult, parts: ServiceParts, principal: Agen
     with parts.database.read() as session:
         asked = Jobs(session).asked(job_id, given.token)
     _require_own_attempt(principal, asked)
+    if (
+        asked.granted_to is None
+    ):  # nothing of it is kept, so that nobody fills the disk with results of no lease
+        raise ResultRefused(NEVER_GRANTED, field="token", code="never-granted")
     try:
         outcome = read_result(given.outcome)
         _require_answer(asked, outcome)

@@ -75,6 +75,26 @@ def _is_foreign_change(method: str, headers: Headers) -> bool:
     return origin.partition("://")[2].lower() != headers.get("host", "").lower()
 
 
+class BehindProxy:
+    """Take the asker's address and scheme from the one proxy before us: what it added last, not what it was told."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on as the proxy saw it."""
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            address, scheme = (_last(headers.getlist(f"x-forwarded-{name}")) for name in ("for", "proto"))
+            scope = {**scope, "client": (address, 0) if address else scope.get("client")}
+            scope["scheme"] = scheme if scheme in {"http", "https"} else scope["scheme"]
+        await self.app(scope, receive, send)
+
+
+def _last(values: list[str]) -> str:
+    return ",".join(values).rpartition(",")[2].strip()
+
+
 class LimitedBody:
     """Refuse a body over its limit, whether or not its length was announced."""
 

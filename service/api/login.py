@@ -49,8 +49,10 @@ async def login(request: Request) -> Response:
 
 
 @router.post("/logout")
-async def logout() -> Response:
-    """Forget the session in this browser."""
+async def logout(request: Request) -> Response:
+    """End the session, and forget it in this browser."""
+    if cookie := request.cookies.get(COOKIE):
+        await run_in_threadpool(gatekeeper_of(request).end_session, cookie)
     response = RedirectResponse("/login", status_code=303)
     response.delete_cookie(COOKIE)
     return response

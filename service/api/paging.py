@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Query
@@ -26,8 +26,8 @@ def read_place(cursor: str | None) -> tuple[datetime, str] | None:
         return None
     try:
         at, identifier = _decoded(cursor)
-        return datetime.fromisoformat(at), str(identifier)
-    except (ValueError, TypeError):
+        return datetime.fromisoformat(at).astimezone(UTC), str(identifier)
+    except (ValueError, TypeError, OverflowError):
         raise _unusable(cursor) from None
 
 

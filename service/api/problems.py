@@ -7,10 +7,10 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
-from service.errors import ServiceError
+from service.errors import BadInput, ServiceError
 from service.store.identifiers import new_id
 
 log = structlog.get_logger()
@@ -87,6 +87,8 @@ async def _http_error(request: Request, error: Exception) -> ProblemResponse:
 
 
 async def _database_error(request: Request, error: Exception) -> ProblemResponse:
+    if isinstance(error, DataError):  # such as a text with a NUL, which PostgreSQL holds none of
+        return problem(BadInput("it holds a value that can't be stored", hint="leave out NUL characters"))
     if isinstance(error, IntegrityError | ProgrammingError):
         return await _unexpected_error(request, error)
     log.error("database error", error=str(error))

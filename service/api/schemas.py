@@ -263,7 +263,7 @@ class PauseGiven(Given):
 class QuarantineGiven(Given):
     """Why nothing of a device is to be trusted."""
 
-    reason: Annotated[str, Field(min_length=1, max_length=200)]
+    reason: Annotated[Line, Field(min_length=1, max_length=200)]
 
 
 class SentinelOut(Answer):

@@ -158,6 +158,7 @@ def delete(
                 hint=f"stop it first: loopfront study cancel {row.name}",
             )
         deleted = StudyDeleted(name=row.name, trials=row.trials_counted)
+        Jobs(session).drop(row.id)
         Studies(session).delete(row.id)
     parts.bell.ring()
     return deleted
@@ -276,13 +277,23 @@ def _clone(parts: Parts, name: str, given: StudyClone) -> StudyOut:
     with parts.database.read() as session:
         row = Studies(session).find(name)
     document = merge_patched(row.document, {**given.changes, "study": given.study})
-    return _submit(parts, define_study(document), None, row.priority)[0]
+    shown, is_new = _submit(parts, define_study(document), None, row.priority)
+    if not is_new:
+        raise Conflict(
+            f"there is a study named {given.study!r} already, of this very file",
+            field="study",
+            hint="choose another name",
+            code="name-taken",
+        )
+    return shown
 
 
 def _stopped(parts: Parts, name: str, state: str, detail: str) -> StudyOut:
     with parts.database.write() as session:
         row = Studies(session).find(name)
-        if Studies(session).move(row.id, studies.ACTIVE, state, detail):
+        # A paused study can be cancelled; pausing it again changes nothing.
+        stoppable = studies.ACTIVE if state == studies.PAUSED else (*studies.ACTIVE, studies.PAUSED)
+        if Studies(session).move(row.id, stoppable, state, detail):
             Jobs(session).cancel_abandoned()
     parts.bell.ring()
     return read(name, parts)

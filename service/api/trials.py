@@ -80,6 +80,7 @@ def remeasure(name: StudyKey, number: TrialNumber, parts: ServiceParts) -> Trial
     """Measure a trial once more: one that was measured gets another round, one that failed is run again."""
     with parts.database.write() as session:
         study = Studies(session).find(name)
+        Studies(session).state_of(study.id)  # locks it: two at once would order the same round
         measure_again(session, study, Trials(session).numbered(study.id, number))
     parts.bell.ring()
     return read_trial(name, number, parts)
@@ -91,7 +92,9 @@ def post_quality(
 ) -> TrialDetailOut:
     """Keep a quality value that was found elsewhere, such as a benchmark of the trained model, with its source."""
     with parts.database.write() as session:
-        row = Trials(session).numbered(Studies(session).find(name).id, number)
+        study = Studies(session).find(name)
+        Studies(session).state_of(study.id)  # locks it: two at once would both find nothing there yet
+        row = Trials(session).numbered(study.id, number)
         low = given.value if given.low is None else given.low
         high = given.value if given.high is None else given.high
         if not low <= given.value <= high:

@@ -73,7 +73,7 @@ class Agents:
     def register(self, identity: str, name: str) -> AgentRow:
         """Create or refresh the agent of this identity."""
         now = database_now(self.session)
-        row = self.session.scalar(select(AgentRow).where(AgentRow.identity == identity))
+        row = self.with_identity(identity)
         if row is None:
             row = AgentRow(id=new_id("agent"), identity=identity, created_at=now)
             self.session.add(row)
@@ -81,6 +81,10 @@ class Agents:
         row.last_seen_at = now
         self.session.flush()
         return row
+
+    def with_identity(self, identity: str) -> AgentRow | None:
+        """Find the agent of an identity."""
+        return self.session.scalar(select(AgentRow).where(AgentRow.identity == identity))
 
     def touch(self, agent_id: str) -> int:
         """Note that the agent was heard of, unless that is noted already; return how many agents were lately."""

@@ -60,7 +60,9 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Give a session that changes nothing."""
-        with Session(self._reading_engine, expire_on_commit=False, info=self._info) as session:
+        with Session(
+            self._reading_engine, expire_on_commit=False, autoflush=False, info=self._info
+        ) as session:
             yield session
 
     @contextmanager
@@ -102,6 +104,12 @@ def database_now(session: Session) -> datetime:
     """
     clock: _Clock = session.info.setdefault(_CLOCK, _Clock())
     return clock.now(session)
+
+
+def one_at_a_time(session: Session, what: str) -> None:
+    """Let one transaction at a time do something, such as looking for a name and then taking it."""
+    if session.get_bind().dialect.name != "sqlite":  # which lets one transaction at a time write anyway
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"loopfront {what}"))))
 
 
 class _Clock:

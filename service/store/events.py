@@ -6,7 +6,19 @@ from datetime import datetime, timedelta
 from typing import Any
 from typing import cast as typed
 
-from sqlalchemy import Table, bindparam, cast, delete, func, insert, literal, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Table,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import TEXT
 from sqlalchemy.orm import Session
 from sqlalchemy.types import BigInteger
@@ -16,6 +28,7 @@ from service.store.rows import EventRow
 
 STUDY, TRIAL, DEVICE, JOB = "study", "trial", "device", "job"
 KEPT = timedelta(days=7)
+LARGEST = 2**63 - 1
 
 _EVENTS = typed(Table, EventRow.__table__)
 _ADD = insert(_EVENTS).values(
@@ -43,7 +56,10 @@ class EventPlace:
         transaction, dash, number = written.partition("-")
         if not (dash and transaction.isdecimal() and number.isdecimal() and len(written) <= 40):
             raise ValueError(written)
-        return cls(int(transaction), int(number))
+        place = cls(int(transaction), int(number))
+        if max(place.transaction, place.number) > LARGEST:
+            raise ValueError(written)
+        return place
 
     def __str__(self) -> str:
         return f"{self.transaction}-{self.number}"
@@ -73,8 +89,16 @@ class Events:
         self.session.execute(ADD_ALONE if is_sqlite else ADD_IN_ORDER, told)
 
     def forget_old(self) -> None:
-        """Remove what is no longer kept."""
-        self.session.execute(delete(EventRow).where(EventRow.at < database_now(self.session) - KEPT))
+        """Remove what is no longer kept, but never the newest: SQLite would give its number again."""
+        newest = select(func.max(EventRow.number)).scalar_subquery()
+        is_old = EventRow.at < database_now(self.session) - KEPT
+        self.session.execute(delete(EventRow).where(is_old, EventRow.number < newest))
+
+    def mend_order(self) -> None:
+        """Put events of a database that was restored elsewhere first: its transactions had higher numbers there."""
+        if self.session.get_bind().dialect.name != "sqlite":
+            later = EventRow.transaction > _current_transaction()
+            self.session.execute(update(EventRow).where(later).values(transaction=0))
 
     def newest(self) -> EventPlace:
         """Return the place behind everything that can be read now."""
@@ -86,6 +110,7 @@ class Events:
 
     def after(self, place: EventPlace, limit: int, study_id: str | None = None) -> Sequence[Event]:
         """List what happened behind a place, of one study or all, in the order of places."""
+        place = self._place_here(place)
         query = select(EventRow).where(
             tuple_(EventRow.transaction, EventRow.number)
             > tuple_(literal(place.transaction, BigInteger), literal(place.number, BigInteger)),
@@ -99,12 +124,24 @@ class Events:
             for row in rows
         ]
 
+    def _place_here(self, place: EventPlace) -> EventPlace:
+        """Give the place that one of a database means which was restored elsewhere since, see `mend_order`."""
+        if self.session.get_bind().dialect.name == "sqlite" or place.transaction == 0:
+            return place
+        current = self.session.scalar(select(_current_transaction()))
+        return place if place.transaction <= (current or 0) else EventPlace(0, place.number)
+
     def _is_settled(self) -> list[Any]:
         """Leave out what lies behind a transaction that may still commit: its events come first."""
         if self.session.get_bind().dialect.name == "sqlite":
             return []
         oldest = cast(cast(func.pg_snapshot_xmin(func.pg_current_snapshot()), TEXT), BigInteger)
         return [EventRow.transaction < oldest]
+
+
+def _current_transaction() -> ColumnElement[int]:
+    """Give a number that no transaction of this PostgreSQL has reached yet."""
+    return cast(cast(func.pg_snapshot_xmax(func.pg_current_snapshot()), TEXT), BigInteger)
 
 
 def event_told(kind: str, study_id: str | None, **data: Any) -> dict[str, Any]:

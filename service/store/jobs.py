@@ -57,10 +57,11 @@ PAUSED = "paused"
 _TOLD = ("kind", "reason", "log")
 """What is told of a refused result; its samples lie in their blob."""
 
+NEVER_GRANTED = "this token was never granted for this job"
 _REFUSALS = {
     "superseded": "the job was granted again under a newer token",
     "already-stored": "a result of this job is stored already",
-    "never-granted": "this token was never granted for this job",
+    "never-granted": NEVER_GRANTED,
 }
 
 
@@ -169,10 +170,12 @@ class Jobs:
         self.session.execute(EXTEND, {"of_job": job_id, "until": until})
         return until
 
-    def keep_alive(self, job_id: str, token: int, lease_seconds: float) -> None:
-        """Extend a lease that is worked under, also one that had expired; one that is over stays so."""
+    def keep_alive(self, agent_id: str, held: Collection[tuple[str, int]], lease_seconds: float) -> None:
+        """Extend an agent's leases by job and token, also ones that had expired; one that is over stays so."""
         until = leases.expiry(database_now(self.session), lease_seconds)
-        self.session.execute(EXTEND_IF_HELD, {"of_job": job_id, "of_token": token, "until": until})
+        for job_id, token in sorted(held):
+            extended = {"of_job": job_id, "of_token": token, "by_agent": agent_id, "until": until}
+            self.session.execute(EXTEND_IF_HELD, extended)
 
     def standing(self, job_id: str, token: int) -> Standing:
         """Say how a job stands, and whom a token was granted to."""
@@ -214,11 +217,12 @@ class Jobs:
 
     def end_leases_of(self, agent_id: str) -> None:
         """Let the leases of an agent that started anew end now: nobody is measuring under them."""
-        now = database_now(self.session)
-        for job in self.session.scalars(
-            select(JobRow).where(JobRow.agent_id == agent_id, JobRow.state == LEASED)
-        ):
-            job.lease_expires_at = now
+        # Devices before jobs, by id, as everyone does: see `LOCK_LEASED_JOBS`.
+        busy = select(JobRow.device_id).where(JobRow.agent_id == agent_id, JobRow.state == LEASED)
+        for device_id in sorted(set(self.session.scalars(busy))):
+            for job in Shares(self.session).meter(Shares(self.session).lock(device_id)):
+                if job.agent_id == agent_id:
+                    self.session.execute(EXTEND, {"of_job": job.id, "until": database_now(self.session)})
 
     def asked(self, job_id: str, token: int) -> Asked:
         """Say whom a token was granted to, and what the job's result must answer."""
@@ -288,6 +292,21 @@ class Jobs:
         for job in self.session.scalars(query):
             job.state = CANCELLED
             job.finished_at = database_now(self.session)
+        self.session.flush()
+
+    def drop(self, study_id: str) -> None:
+        """Take a study's jobs away for good, also from who is measuring one, unless another study waits for it."""
+        wanted = and_(JobRow.study_id == study_id, JobRow.state.in_((WAITING, LEASED)), IS_ABANDONED)
+        rows = self.session.scalars(
+            select(JobRow).where(wanted).order_by(JobRow.id).with_for_update(of=JobRow)
+        )
+        now = database_now(self.session)
+        for job in rows.all():
+            job.state, job.lease_expires_at, job.finished_at = CANCELLED, None, now
+            attempt = self.attempt(job.id, job.token)
+            if attempt is not None and not attempt.ended_by:
+                attempt.ended_at, attempt.ended_by, attempt.reason = now, CANCELLED, "its study was deleted"
+        self.session.flush()
 
     def _own(self, agent_id: str, device_id: str) -> LockedDevice | None:
         """Lock an agent's device that may be measured; None while another process has it locked."""

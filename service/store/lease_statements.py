@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from service.leases import DONE, LEASED, WAITING
+from service.leases import CANCELLED, DONE, LEASED, WAITING
 from service.store.events import ADD_ALONE, ADD_IN_ORDER
 from service.store.job_waiters import IS_ABANDONED
 from service.store.rows import AttemptRow, DeviceRow, DeviceShareRow, JobRow, MeasurementRow, Row, StudyRow
@@ -124,7 +124,12 @@ LOCK_IDLE_DEVICE = _DEVICE.where(
     _DEVICES.c.quarantined_at.is_(None),
 ).with_for_update(skip_locked=True)
 LOCK_JOB = _JOB.where(_JOBS.c.id == _JOB_ID).with_for_update()
-LOCK_LEASED_JOBS = _JOB.where(_JOBS.c.device_id == _DEVICE_ID, _JOBS.c.state == LEASED).with_for_update()
+LOCK_LEASED_JOBS = (
+    # By id, as everyone who locks several jobs does: two that begin at different ends would wait for ever.
+    _JOB.where(_JOBS.c.device_id == _DEVICE_ID, _JOBS.c.state == LEASED)
+    .order_by(_JOBS.c.id)
+    .with_for_update()
+)
 
 _NOTE_METERED = update(_DEVICES).where(_DEVICES.c.id == _DEVICE_ID).values(metered_at=bindparam("at_time"))
 _ADD_DEVICE_SECONDS = (
@@ -223,12 +228,14 @@ GRANT = Writes(
 END_ATTEMPT = Writes(sqlite=[_END_ATTEMPT, ADD_ALONE], postgresql=[_END_ATTEMPT, ADD_IN_ORDER])
 PUT_BACK = (
     update(_JOBS)
-    .where(_JOBS.c.id == _JOB_ID)
+    .where(_JOBS.c.id == _JOB_ID, _JOBS.c.state != CANCELLED)
     .values(state=WAITING, lease_expires_at=null(), not_before=bindparam("until"))
 )
 NOTE_DETAIL = update(_JOBS).where(_JOBS.c.id == _JOB_ID).values(detail=bindparam("words"))
 EXTEND = update(_JOBS).where(_JOBS.c.id == _JOB_ID).values(lease_expires_at=bindparam("until"))
-EXTEND_IF_HELD = EXTEND.where(_JOBS.c.token == bindparam("of_token"), _JOBS.c.state == LEASED)
+EXTEND_IF_HELD = EXTEND.where(
+    _JOBS.c.agent_id == bindparam("by_agent"), _JOBS.c.token == bindparam("of_token"), _JOBS.c.state == LEASED
+)
 _FINISH = (
     update(_JOBS)
     .where(_JOBS.c.id == _JOB_ID)

@@ -9,7 +9,7 @@ from sqlalchemy import delete, literal, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from service.errors import Conflict, NotFound
-from service.store.database import database_now
+from service.store.database import database_now, one_at_a_time
 from service.store.events import STUDY, Events
 from service.store.identifiers import new_id
 from service.store.rows import (
@@ -79,7 +79,7 @@ class Studies:
         if wanted.states:
             query = query.where(StudyRow.state.in_(wanted.states))
         if wanted.text:
-            query = query.where(StudyRow.name.contains(wanted.text, autoescape=True))
+            query = query.where(StudyRow.name.icontains(wanted.text, autoescape=True))
         if before is not None:
             place = tuple_(literal(before[0], UtcDateTime()), literal(before[1]))
             query = query.where(tuple_(StudyRow.created_at, StudyRow.id) < place)
@@ -97,6 +97,7 @@ class Studies:
 
     def submit(self, draft: StudyDraft) -> tuple[StudyRow, bool]:
         """Create a study, or find that of this idempotency key or of this very document; say whether it was created."""
+        one_at_a_time(self.session, "submitting")
         known = self._with_key(draft.idempotency_key)
         if known is not None:
             _require_same_document(known, draft)

@@ -11,7 +11,9 @@ from service.errors import NotFound
 from service.store.database import database_now
 from service.store.identifiers import new_id
 from service.store.rows import TokenRow
+from service.token_text import TokenKind
 
+STANDS_FOR_ITS_MAKER = frozenset({TokenKind.SESSION, TokenKind.LINK, TokenKind.ENROLMENT})
 USED_ANEW_AFTER = timedelta(minutes=1)
 
 
@@ -63,18 +65,15 @@ class Tokens:
         return row
 
     def live(self, digest: str) -> TokenRow | None:
-        """Find the token of a hash; None where it has ended, or the one that it was made from was revoked."""
+        """Find the token of a hash; None where it has ended."""
         row = self.with_digest(digest)
-        if row is None or not self._is_live(row):
-            return None
-        parent = self.session.get(TokenRow, row.parent_id) if row.parent_id else None
-        return None if parent is not None and parent.revoked_at is not None else row
+        return row if row is not None and self._is_live(row) else None
 
-    def redeem(self, digest: str) -> TokenRow | None:
-        """Use up a token that counts once; None where it has ended or was used."""
+    def redeem(self, digest: str, kind: str) -> TokenRow | None:
+        """Use up a token of a kind that counts once; None where it has ended, was used or is of another kind."""
         query = select(TokenRow).where(TokenRow.digest == digest).with_for_update()
         row = self.session.scalar(query.execution_options(populate_existing=True))
-        if row is None or row.used_up_at is not None or self.live(digest) is None:
+        if row is None or row.kind != kind or row.used_up_at is not None or self.live(digest) is None:
             return None
         row.used_up_at = row.last_used_at = database_now(self.session)
         return row
@@ -86,7 +85,7 @@ class Tokens:
         self.session.execute(update(TokenRow).where(TokenRow.id == token_id, is_old).values(last_used_at=now))
 
     def revoke(self, token_id: str) -> TokenRow:
-        """End a token, and with it what was made from it."""
+        """End a token, and with it the sessions, links and codes that were made from it."""
         row = self.get(token_id)
         row.revoked_at = row.revoked_at or database_now(self.session)
         return row
@@ -97,9 +96,12 @@ class Tokens:
         return self.session.scalars(query).all()
 
     def _is_live(self, row: TokenRow) -> bool:
-        return row.revoked_at is None and (
-            row.expires_at is None or row.expires_at > database_now(self.session)
-        )
+        has_ended = row.expires_at is not None and row.expires_at <= database_now(self.session)
+        if row.revoked_at is not None or has_ended:
+            return False
+        # What stands for whoever made it ends with the token that made it; a token for somebody else lives by itself.
+        parent = self.session.get(TokenRow, row.parent_id) if row.parent_id else None
+        return row.kind not in STANDS_FOR_ITS_MAKER or parent is None or self._is_live(parent)
 
 
 def was_used_lately(row: TokenRow, now: datetime) -> bool:

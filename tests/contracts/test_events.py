@@ -3,6 +3,8 @@
 import threading
 from datetime import timedelta
 
+import pytest
+
 from service.store.database import Database
 from service.store.events import EventPlace, Events
 from service.store.rows import EventRow
@@ -62,3 +64,36 @@ def test_events_are_forgotten_after_a_week(database: Database) -> None:
     with database.write() as session:
         Events(session).forget_old()
     assert read(database, EventPlace(0, 0)) == ["new"]
+
+
+def test_a_reader_goes_on_after_a_quiet_week(database: Database) -> None:
+    add(database, "old")
+    with database.write() as session:
+        place = Events(session).newest()
+        for row in session.query(EventRow):
+            row.at -= timedelta(days=8)
+    with database.write() as session:
+        Events(session).forget_old()
+    add(database, "new")
+    assert read(database, place) == ["new"]
+
+
+def test_a_reader_goes_on_where_the_database_was_restored_on_another_server(database: Database) -> None:
+    add(database, "seen")
+    add(database, "not seen yet")
+    with database.read() as session:
+        numbers = [event.place.number for event in Events(session).after(EventPlace(0, 0), 10)]
+    far_ahead = 0 if database.has_one_writer else 10**9
+    with database.write() as session:  # there, transactions had higher numbers
+        session.query(EventRow).update({EventRow.transaction: EventRow.transaction + far_ahead})
+        place = session.query(EventRow.transaction).filter(EventRow.number == numbers[0]).scalar()
+    with database.write() as session:
+        Events(session).mend_order()
+    add(database, "new")
+    assert read(database, EventPlace(place, numbers[0])) == ["not seen yet", "new"]
+
+
+@pytest.mark.parametrize("written", ["", "1", "1-", "-1", "a-1", "1-" + "9" * 30, f"{2**63}-1"])
+def test_what_is_no_place_is_refused(written: str) -> None:
+    with pytest.raises(ValueError, match=r".*"):
+        EventPlace.read(written)

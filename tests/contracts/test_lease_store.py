@@ -2,10 +2,12 @@
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from devices.service_link import LEASES_PER_DEVICE
 from service.errors import ResultRefused
@@ -16,6 +18,7 @@ from service.store.measurements import Measurements
 from service.store.requests import MeasurementRequests
 from service.store.rows import JobRow
 from service.store.stations import StationGiven, Stations
+from service.store.studies import ACTIVE, Studies
 from service.store.trials import Candidates
 from tests.contracts.store_builders import (
     SIMULATED,
@@ -402,12 +405,64 @@ def test_a_lease_that_expired_lives_on_if_its_agent_names_it_when_it_asks_for_mo
     assert leased(database, agent, device, seconds=0.01) == 1
     time.sleep(0.05)
     with database.write() as session:
-        Jobs(session).keep_alive(jobs[0], 1, 30)
-        Jobs(session).keep_alive(jobs[0], 7, 30)  # of a token that was never granted
+        Jobs(session).keep_alive("another agent", [(jobs[0], 1)], 30)
+        Jobs(session).keep_alive(agent, [(jobs[0], 7)], 30)  # of a token that was never granted
+        assert Jobs(session).devices_with_work([device], 30) == {device}
+        Jobs(session).keep_alive(agent, [(jobs[0], 1)], 30)
         granted = Jobs(session).lease(agent, [device], 30)
         assert granted is not None
         assert granted.id == jobs[1]
     report(database, jobs[0], 1, SIMULATED)
+
+
+def test_an_agent_that_asks_restarts_and_beats_at_once_never_waits_for_itself_for_ever(
+    database: Database,
+) -> None:
+    agent, device = an_agent_with_device(database)
+    jobs = [a_job(database, device, str(number)) for number in range(LEASES_PER_DEVICE)]
+    held = [(job, leased(database, agent, device) or 0) for job in jobs]
+    troubles: list[Exception] = []
+
+    def beat(session: Session) -> None:
+        Jobs(session).heartbeat(*held[-1], 30)
+
+    def ask(session: Session) -> None:
+        Jobs(session).keep_alive(agent, held[::-1], 30)
+
+    def restart(session: Session) -> None:
+        Jobs(session).end_leases_of(agent)
+        Devices(session).register(agent, DeviceRegistration("device-1", "laptop", "local", {}, {}))
+
+    def work(step: Callable[[Session], None]) -> None:
+        try:
+            for _ in range(25):
+                with database.write() as session:
+                    step(session)
+        except Exception as error:  # a deadlock, which PostgreSQL ends
+            troubles.append(error)
+
+    threads = [threading.Thread(target=work, args=(step,)) for step in (beat, ask, restart, beat, ask)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert troubles == []
+
+
+def test_the_jobs_of_a_study_that_is_deleted_are_measured_for_nobody(database: Database) -> None:
+    agent, device = an_agent_with_device(database)
+    study = a_study(database, "study")
+    jobs = [a_job_of(database, device, study) for _ in range(2)]
+    assert leased(database, agent, device) == 1
+    with database.write() as session:
+        assert Studies(session).move(study, ACTIVE, "cancelled")
+        Jobs(session).drop(study)
+        Studies(session).delete(study)
+    report(database, jobs[0], 1, {"kind": "runner_fault", "reason": "stopped", "log": ""})
+    with database.write() as session:
+        Jobs(session).release(jobs[0], 1, "its agent stops")
+    assert {state_of(database, job) for job in jobs} == {"cancelled"}
+    assert leased(database, agent, device) is None
 
 
 def test_a_device_whose_agent_is_gone_is_taken_over_by_one_that_has_it_open(database: Database) -> None:

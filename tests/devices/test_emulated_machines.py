@@ -65,6 +65,7 @@ def assert_measured_with_the_output_of_x86(bench: Bench) -> None:
     assert outcome.passport["pushed_glibc"] == glibc
 
 
+@pytest.mark.slow
 def test_a_phone_without_glibc_is_given_one_and_measured(
     tmp_path: Path, builds: Path, supplies: Supplies
 ) -> None:

@@ -110,6 +110,100 @@ def test_a_revoked_token_ends_at_once_and_its_sessions_with_it(running: Running)
         assert browser.get("/", follow_redirects=False).status_code in {200, 303}
 
 
+def test_what_stands_for_a_user_ends_with_the_token_and_a_token_for_somebody_else_lives_on(
+    running: Running,
+) -> None:
+    boss = a_token(running, "admin")
+    given = TokenGiven.model_validate({"name": "ci", "scopes": ["viewer"], "days": None})
+    with Client(running.url, boss) as client, httpx2.Client(base_url=running.url, trust_env=False) as first:
+        ci = client.create_token(given).token
+        first.post("/login", data={"token": boss})
+        link = first.post("/api/v1/links", headers={"Origin": running.url}).json()["path"]
+        unused, code = client.make_link().path, client.make_enrolment().code
+        with httpx2.Client(base_url=running.url, trust_env=False) as second:
+            assert second.get(link, follow_redirects=False).status_code == 303
+            assert second.get("/api/v1/whoami").status_code == 200
+            with running.client() as owner:
+                owner.revoke_token(next(each.id for each in owner.tokens() if each.name == "admin"))
+            running.parts.gatekeeper._known.clear()  # else it is remembered for a few seconds
+            assert second.get("/api/v1/whoami").status_code == 401, "a session of a link of a session"
+            assert second.get(unused, follow_redirects=False).status_code == 401
+    body = {"code": code, "identity": "a", "name": "a"}
+    assert (
+        httpx2.post(
+            f"{running.url}/api/v1/agents/enrol", json=body, headers=PROTOCOL, trust_env=False
+        ).status_code
+        == 401
+    )
+    with Client(running.url, ci) as client:
+        client.studies()
+
+
+def test_a_session_ends_with_the_days_of_its_token_and_when_it_is_logged_out(running: Running) -> None:
+    short, lasting = a_token(running, "viewer", days=2 / 86_400), a_token(running, "submitter")
+    for token, wait_s, logs_out in ((short, 2.5, False), (lasting, 0.0, True)):
+        with httpx2.Client(base_url=running.url, trust_env=False) as browser:
+            cookie = browser.post("/login", data={"token": token}).headers["set-cookie"].partition(";")[0]
+            time.sleep(wait_s)
+            if logs_out:
+                browser.post("/logout", headers={"Origin": running.url})
+        running.parts.gatekeeper._known.clear()
+        kept = httpx2.get(f"{running.url}/api/v1/whoami", headers={"Cookie": cookie}, trust_env=False)
+        assert kept.status_code == 401
+
+
+def test_a_wrong_code_registers_nobody_and_a_link_is_no_code(running: Running) -> None:
+    HandDrivenAgent(running.url).close()
+    with running.client() as client:
+        link = client.make_link().path
+        for code in ("lfe_wrong", link.partition("link=")[2]):
+            body = {"code": code, "identity": "agent-1", "name": "renamed"}
+            refused = httpx2.post(f"{running.url}/api/v1/agents/enrol", json=body, headers=PROTOCOL)
+            assert refused.status_code == 401
+        assert [each.name for each in client.agents()] == ["test-host"]
+        assert httpx2.get(running.url + link, follow_redirects=False).status_code == 303, "it still counts"
+        at_work = {"code": client.make_enrolment().code, "identity": "agent-1", "name": "thief"}
+        refused = httpx2.post(f"{running.url}/api/v1/agents/enrol", json=at_work, headers=PROTOCOL)
+        assert refused.json()["code"] == "at-work"
+
+
+def test_what_is_refused_stands_in_the_audit_log_with_its_status(running: Running) -> None:
+    with running.client() as client:
+        client.submit_study(a_small_study("small"))
+        headers = running.owner_headers
+        httpx2.patch(f"{running.url}/api/v1/studies/small", json={"priority": 10**6}, headers=headers)
+        lines = {(line.action, line.status) for line in client.audit()}
+    assert ("change", 422) in lines
+
+
+def test_behind_a_proxy_the_address_is_the_one_that_the_proxy_added(tmp_path: Path) -> None:
+    with a_service(tmp_path, behind_proxy=True) as running:
+        statuses = []
+        for number in range(FAILURES + 2):
+            forged = {
+                "Authorization": "Bearer x",
+                "X-Forwarded-For": f"10.9.9.{number}, {'x' * 300}, 203.0.113.7",
+            }
+            answer = httpx2.get(f"{running.url}/api/v1/studies", headers=forged, trust_env=False)
+            statuses.append(answer.status_code)
+        assert statuses[-1] == 429
+
+
+def test_a_stream_ends_for_who_may_no_longer_read(running: Running) -> None:
+    token = a_token(running, "viewer")
+    headers = {"Authorization": f"Bearer {token}"}
+    with (
+        running.client() as owner,
+        httpx2.stream("GET", f"{running.url}/api/v1/events", headers=headers, timeout=20) as stream,
+    ):
+        lines = stream.iter_lines()
+        assert next(lines).startswith(":")
+        owner.revoke_token(next(each.id for each in owner.tokens() if each.name == "viewer"))
+        running.parts.gatekeeper._known.clear()
+        owner.submit_study(a_small_study("secret"))
+        assert not [line for line in lines if "secret" in line]
+
+
 def test_a_token_ends_when_its_days_are_over(running: Running) -> None:
     token = a_token(running, "viewer", days=1e-6)
     time.sleep(0.2)

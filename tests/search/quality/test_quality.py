@@ -82,6 +82,7 @@ def test_tabled_scores_show_the_known_findings() -> None:
     assert table["CACA"][0] > 0.8
 
 
+@pytest.mark.slow
 def test_a_retrained_entry_repeats_the_shipped_score() -> None:
     pattern = "CCCC"
     shipped = shipped_scores(TABLE_FILE)[pattern][0]
