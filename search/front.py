@@ -110,9 +110,10 @@ def _losses(points: Sequence[Point], directions: Sequence[Direction]) -> NDArray
     for index, point in enumerate(points):
         if len(point) != len(directions):
             raise ComparisonError(f"point {index} has {len(point)} values, not {len(directions)}")
-        if not np.all(np.isfinite(point)):
-            raise ComparisonError(f"point {index} is {tuple(point)}: every value must be a finite number")
-    return np.array(points, dtype=np.float64).reshape(len(points), len(directions)) * _signs(directions)
+    values = np.array(points, dtype=np.float64).reshape(len(points), len(directions))
+    for index in np.flatnonzero(~np.isfinite(values).all(axis=1))[:1]:
+        raise ComparisonError(f"point {index} is {tuple(points[index])}: every value must be a finite number")
+    return values * _signs(directions)
 
 
 def _signs(directions: Sequence[Direction]) -> NDArray[np.float64]:

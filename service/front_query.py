@@ -86,8 +86,8 @@ def _points(
     session: Session, study_id: str, definition: StudyDefinition, objectives: Sequence[Objective]
 ) -> list[tuple[int, tuple[float, ...], float]]:
     """Read number, objective values and total violation of every measured candidate, references aside."""
-    bounded = [each.name for each in definition.constraints]
-    names = list(dict.fromkeys([*(each.name for each in objectives), *bounded]))
+    wanted = [each.name for each in objectives]
+    names = list(dict.fromkeys([*wanted, *(each.name for each in definition.constraints)]))
     columns = [TrialRow.observations[name]["value"].as_float() for name in names]
     query = (
         select(TrialRow.number, *columns)
@@ -103,8 +103,8 @@ def _points(
         if None in read:
             continue  # a metric that studies of an earlier version did not observe
         values = dict(zip(names, read, strict=True))
-        point = tuple(values[each.name] for each in objectives)
-        found.append((number, point, total_violation(definition.constraints, values)))
+        violation = total_violation(definition.constraints, values) if definition.constraints else 0.0
+        found.append((number, tuple(values[name] for name in wanted), violation))
     return found
 
 
