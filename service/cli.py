@@ -8,6 +8,7 @@ import typer
 from service.commands import agent, arch, audit, device, study, token, trial, webhook
 from service.commands.demo import demo
 from service.commands.login import link, login, logout
+from service.commands.serve import serve
 from service.commands.up import up
 from service.commands.worker import worker
 from service.errors import BadInput, ServiceError
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command("up")(up)
 app.command("demo")(demo)
 app.command("worker")(worker)
+app.command("serve")(serve)
 app.command("login")(login)
 app.command("logout")(logout)
 app.command("link")(link)

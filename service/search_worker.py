@@ -13,15 +13,20 @@ from service.up import WATCH_S, stop_on_signals
 log = structlog.get_logger()
 
 
-def run_worker(settings: Settings) -> None:
-    """Lead studies until Ctrl-C or SIGTERM; raise StartRefused where that can't begin."""
+def require_postgresql(settings: Settings, what: str) -> None:
+    """Refuse to start `what` beside a service on SQLite, which serves one process."""
     if not settings.database_url.startswith("postgresql"):
         raise StartRefused(
-            "a worker beside the service needs PostgreSQL; SQLite serves one process",
+            f"{what} beside the service needs PostgreSQL; SQLite serves one process",
             field="LOOPFRONT_DATABASE_URL",
-            hint="set it as for the service, such as postgresql://USER@HOST/NAME, or let `loopfront up` lead alone",
+            hint="set it as for the service, such as postgresql://USER@HOST/NAME, or let `loopfront up` work alone",
             code="needs-postgresql",
         )
+
+
+def run_worker(settings: Settings) -> None:
+    """Lead studies until Ctrl-C or SIGTERM; raise StartRefused where that can't begin."""
+    require_postgresql(settings, "a worker")
     prepare(settings.data_folder)
     parts = open_parts(settings)
     wire, loop = BellWire(parts.database, parts.bell), SearchLoop(parts)

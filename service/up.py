@@ -133,7 +133,7 @@ def _serve(
     is_tls = settings.tls_certificate is not None
     running = RunningService(os.getpid(), settings.host, listener.getsockname()[1], VERSION, is_tls)
     parts = open_parts(settings)
-    server = _Server(parts, listener)
+    server = Server(parts, listener)
     wire = BellWire(parts.database, parts.bell)
     loop, sender = SearchLoop(parts) if with_search else None, WebhookSender(parts)
     agent = LocalAgent(settings, running.url, parts.agent_news) if with_agent else None
@@ -167,7 +167,7 @@ def _say_how_to_log_in(parts: Parts, url: str) -> None:
 
 
 def _watch(
-    stop: threading.Event, server: "_Server", loop: SearchLoop | None, agent: LocalAgent | None
+    stop: threading.Event, server: "Server", loop: SearchLoop | None, agent: LocalAgent | None
 ) -> None:
     while not stop.wait(WATCH_S):
         if not server.is_alive or (loop is not None and not loop.is_alive):
@@ -205,7 +205,7 @@ class _FewThreads(uvicorn.Server):
         await super().startup(sockets)
 
 
-class _Server:
+class Server:
     """uvicorn in a thread: signals stay ours, so that things stop in our order."""
 
     def __init__(self, parts: Parts, listener: socket.socket) -> None:
@@ -226,15 +226,18 @@ class _Server:
 
     @property
     def is_alive(self) -> bool:
+        """False when the thread ended."""
         return self._thread.is_alive()
 
     def start(self) -> None:
+        """Return once it answers."""
         self._thread.start()
         deadline = time.monotonic() + STOP_SERVER_S
         while not self._server.started and self.is_alive and time.monotonic() < deadline:
             time.sleep(0.02)
 
     def stop(self) -> None:
+        """Let requests under way end, and no others begin."""
         self._server.should_exit = True
         self._thread.join(STOP_SERVER_S)
 

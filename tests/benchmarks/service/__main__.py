@@ -20,7 +20,7 @@ from search.sampling import random_parameters
 from service.measurement_plans import Calibration, Conditions, candidate_plan, lower_model
 from service.store.rows import StudyRow
 from service.study_file import read_study
-from tests.benchmarks.fleet.processes import Usage, watched
+from tests.benchmarks.fleet.processes import Usage, processor_seconds, watched
 from tests.benchmarks.fleet.text_table import lines
 from tests.benchmarks.service.devices import Load, SimulatedDevice, registered
 from tests.benchmarks.service.line import Line
@@ -73,7 +73,10 @@ def main() -> None:
         print(f"bench-service: {reason}")  # noqa: T201 - a benchmark's output
         return
     with TemporaryDirectory(prefix="bench-service-") as folder, ExitStack() as stack:
-        benches = [Bench(stack.enter_context(served(name, Path(folder) / name))) for name in DATABASES]
+        benches = [
+            Bench(stack.enter_context(served(name, Path(folder) / name, options.processes)))
+            for name in DATABASES
+        ]
         asyncio.run(_run(benches, options))
     for table in (_load_table(benches, options), _read_table(benches)):
         print("\n".join(table), end="\n\n", flush=True)  # noqa: T201
@@ -95,7 +98,7 @@ async def _run(benches: Sequence[Bench], options: argparse.Namespace) -> None:
 
 async def _fill(bench: Bench, options: argparse.Namespace) -> None:
     service = bench.service
-    bench.devices = await registered(service.port, service.agent_headers, AGENTS, options.devices)
+    bench.devices = await registered(service.doors, service.agent_headers, AGENTS, options.devices)
     with service.client() as client:
         for number in range(options.studies):
             device = f"simulated-{number % AGENTS}-0"
@@ -159,6 +162,7 @@ async def _load(bench: Bench, options: argparse.Namespace, rate: float, plan: Ma
     load, until = Load(), asyncio.Event()
     reader = asyncio.create_task(_read_meanwhile(bench, until))
     database_before_s, database_bytes = service.database_seconds(), 0
+    more_before_s = sum(processor_seconds(pid) for pid, _ in service.more)
     with watched(service.pid) as usage:
         serving = [asyncio.create_task(device.serve(busy_s, until, load)) for device in bench.devices]
         await asyncio.sleep(options.seconds)
@@ -171,6 +175,7 @@ async def _load(bench: Bench, options: argparse.Namespace, rate: float, plan: Ma
     for device in bench.devices:
         device.line.close()
     database_s = service.database_seconds() - database_before_s
+    usage.processor_s += sum(processor_seconds(pid) for pid, _ in service.more) - more_before_s
     bench.rounds.append(Round(rate, options.seconds, load, usage, database_s, database_bytes))
 
 
@@ -282,6 +287,7 @@ def _options() -> argparse.Namespace:
         help="requests per second: leases and results",
     )
     parser.add_argument("--seconds", type=float, default=60.0, help="of each round")
+    parser.add_argument("--processes", type=int, default=1, help="that answer, on PostgreSQL")
     parser.add_argument("--rounds", type=int, default=3, help="on each database, in turns")
     return parser.parse_args()
 

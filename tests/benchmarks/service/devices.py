@@ -81,11 +81,12 @@ async def _sleep(seconds: float, until: asyncio.Event) -> None:
 
 
 async def registered(
-    port: int, headers: Mapping[str, str], agents: int, devices: int
+    ports: Sequence[int], headers: Mapping[str, str], agents: int, devices: int
 ) -> Sequence[SimulatedDevice]:
-    """Register agents with their share of the devices."""
+    """Register agents with their share of the devices; they spread over the ports as a proxy would spread them."""
     found = []
     for number in range(agents):
+        port = ports[number % len(ports)]
         line = Line(port, headers)
         names = [f"simulated-{number}-{each}" for each in range(devices // agents)]
         given = {

@@ -3,9 +3,9 @@
 import os
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from devices.service_link import PROTOCOL_VERSION
@@ -31,6 +31,13 @@ class Served:
     folder: Path
     database: Database
     database_pid: int | None
+    more: Sequence[tuple[int, int]] = ()
+    """Process id and port of each `loopfront serve` beside it."""
+
+    @property
+    def doors(self) -> Sequence[int]:
+        """All ports on which it answers."""
+        return [self.port, *(port for _, port in self.more)]
 
     @property
     def port(self) -> int:
@@ -67,8 +74,8 @@ class Served:
 
 
 @contextmanager
-def served(name: str, folder: Path) -> Iterator[Served]:
-    """Run `loopfront up` without agent and search loop: what is measured is the service alone."""
+def served(name: str, folder: Path, processes: int = 1) -> Iterator[Served]:
+    """Run `loopfront up` without agent and search loop, on PostgreSQL with `loopfront serve` beside it."""
     if name == "sqlite":
         with _up(name, folder, str(sqlite_url(folder / "data" / "loopfront.sqlite")), None) as found:
             yield found
@@ -76,8 +83,23 @@ def served(name: str, folder: Path) -> Iterator[Served]:
     with (
         postgresql.a_postgresql(is_quick=False) as server,
         _up(name, folder, server.a_database(), server.pid) as found,
+        ExitStack() as stack,
     ):
-        yield found
+        more = [stack.enter_context(_serve(folder, number)) for number in range(1, processes)]
+        yield replace(found, more=more)
+
+
+@contextmanager
+def _serve(folder: Path, number: int) -> Iterator[tuple[int, int]]:
+    log = folder / f"serve-{number}.log"
+    command = ["-m", "service.cli", "serve", "--data-folder", str(folder / "data"), "--port", "0"]
+    with running(command, log) as process:
+        deadline_s = time.monotonic() + START_S
+        while (port := re.search(r"port=(\d+)", log.read_text())) is None:
+            if process.poll() is not None or time.monotonic() > deadline_s:
+                raise RuntimeError(f"it doesn't start: {log.read_text()}")
+            time.sleep(0.1)
+        yield process.pid, int(port[1])
 
 
 @contextmanager
