@@ -106,7 +106,8 @@ class _Cleaning:
 
     def _clean_list(self, values: list[Any], place: str, name: str, depth: int) -> list[Any]:
         # Samples are many: where the least, the largest and the sum of them are sound, each one is.
-        if values and set(map(type, values)) == {float} and math.isfinite(sum(values)):
+        fits = depth < DEEPEST and self._count + len(values) <= MOST_VALUES
+        if fits and values and set(map(type, values)) == {float} and math.isfinite(sum(values)):
             low, high = range_of(name)
             if low <= min(values) and max(values) <= high:
                 self._count += len(values)

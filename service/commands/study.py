@@ -104,8 +104,7 @@ def cancel(
     """Stop a study; what was measured stays."""
     with client_of(url, data_folder) as client:
         study = client.cancel_study(name)
-    ended_before = "" if study.state == "cancelled" else " (it had ended already)"
-    _print_study(study, json, f"{study.name}: {study.state}{ended_before}")
+    _print_stopped(study, json, "cancelled")
 
 
 @app.command()
@@ -115,8 +114,7 @@ def pause(
     """Stop a study for a while: `resume` goes on, and what is being measured still counts."""
     with client_of(url, data_folder) as client:
         study = client.pause_study(name)
-    ended_before = "" if study.state == "paused" else " (it had ended already)"
-    _print_study(study, json, f"{study.name}: {study.state}{ended_before}")
+    _print_stopped(study, json, "paused")
 
 
 @app.command()
@@ -345,6 +343,11 @@ def read_file(file: Path) -> str:
         ) from None
     except UnicodeDecodeError as error:
         raise BadInput(f"isn't UTF-8: byte {error.start}", field=str(file), hint="save it as UTF-8") from None
+
+
+def _print_stopped(study: StudyOut, json: bool, wanted: str) -> None:
+    ended_before = "" if study.state == wanted else " (it had ended already)"
+    _print_study(study, json, f"{study.name}: {study.state}{ended_before}")
 
 
 def _print_study(study: StudyOut, as_json: bool, text: str) -> None:

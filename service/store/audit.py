@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from service.store.database import database_now
+from service.store.database import database_now, one_at_a_time
 from service.store.rows import AuditRow
 
 START = "0" * 64
-_LOCK = 7_218_355_101
-"""PostgreSQL's advisory lock under which lines are appended; any number that nothing else here uses."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,7 @@ class AuditLog:
 
     def add(self, deed: Deed) -> None:
         """Append a line."""
-        if self.session.get_bind().dialect.name == "postgresql":
-            self.session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        one_at_a_time(self.session, "auditing")
         newest = self._newest()
         row = AuditRow(
             number=newest.number + 1 if newest is not None else 1,

@@ -106,9 +106,14 @@ def database_now(session: Session) -> datetime:
     return clock.now(session)
 
 
+def is_sqlite(session: Session) -> bool:
+    """Tell whether a session's database is SQLite, where one transaction at a time writes."""
+    return session.get_bind().dialect.name == "sqlite"
+
+
 def one_at_a_time(session: Session, what: str) -> None:
     """Let one transaction at a time do something, such as looking for a name and then taking it."""
-    if session.get_bind().dialect.name != "sqlite":  # which lets one transaction at a time write anyway
+    if not is_sqlite(session):
         session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"loopfront {what}"))))
 
 
@@ -127,7 +132,7 @@ class _Clock:
 
 
 def _read_clock(session: Session) -> datetime:
-    if session.get_bind().dialect.name == "sqlite":
+    if is_sqlite(session):
         text = session.scalar(select(func.strftime("%Y-%m-%d %H:%M:%f", "now")))
         return datetime.fromisoformat(str(text)).replace(tzinfo=UTC)
     now = session.scalar(select(func.clock_timestamp()))

@@ -1,6 +1,6 @@
 """What happened, for those who watch: written with what it tells of, read in an order in which nothing is skipped."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,10 +20,12 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import TEXT
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import BigInteger
 
-from service.store.database import database_now
+from service.store.database import database_now, is_sqlite
 from service.store.rows import EventRow
 
 STUDY, TRIAL, DEVICE, JOB = "study", "trial", "device", "job"
@@ -31,16 +33,32 @@ KEPT = timedelta(days=7)
 LARGEST = 2**63 - 1
 
 _EVENTS = typed(Table, EventRow.__table__)
-_ADD = insert(_EVENTS).values(
+
+
+class _TransactionNumber(FunctionElement[int]):
+    """The number of this transaction, in the order of PostgreSQL's snapshots."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(_TransactionNumber)
+def _on_postgresql(*_: object, **_options: object) -> str:
+    return "CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)"
+
+
+@compiles(_TransactionNumber, "sqlite")
+def _on_sqlite(*_: object, **_options: object) -> str:
+    return "0"  # there is one writer at a time
+
+
+ADD_EVENT = insert(_EVENTS).values(
+    transaction=_TransactionNumber(),
     kind=bindparam("event_kind"),
     study_id=bindparam("event_study"),
     data=bindparam("event_told", type_=_EVENTS.c.data.type),
     at=bindparam("at_time"),
 )
-ADD_IN_ORDER = _ADD.values(transaction=cast(cast(func.pg_current_xact_id(), TEXT), BigInteger))
-"""PostgreSQL numbers transactions in the order of its snapshots."""
-ADD_ALONE = _ADD.values(transaction=0)
-"""On SQLite there is one writer at a time."""
 
 
 @dataclass(frozen=True, order=True)
@@ -84,9 +102,8 @@ class Events:
 
     def add(self, kind: str, study_id: str | None, **data: Any) -> None:
         """Tell of something in the transaction that brings it about."""
-        is_sqlite = self.session.get_bind().dialect.name == "sqlite"
         told = {**event_told(kind, study_id, **data), "at_time": database_now(self.session)}
-        self.session.execute(ADD_ALONE if is_sqlite else ADD_IN_ORDER, told)
+        self.session.execute(ADD_EVENT, told)
 
     def forget_old(self) -> None:
         """Remove what is no longer kept, but never the newest: SQLite would give its number again."""
@@ -96,8 +113,8 @@ class Events:
 
     def mend_order(self) -> None:
         """Put events of a database that was restored elsewhere first: its transactions had higher numbers there."""
-        if self.session.get_bind().dialect.name != "sqlite":
-            later = EventRow.transaction > _current_transaction()
+        if not is_sqlite(self.session):
+            later = EventRow.transaction > _end_of_snapshot(func.pg_snapshot_xmax)
             self.session.execute(update(EventRow).where(later).values(transaction=0))
 
     def newest(self) -> EventPlace:
@@ -126,22 +143,21 @@ class Events:
 
     def _place_here(self, place: EventPlace) -> EventPlace:
         """Give the place that one of a database means which was restored elsewhere since, see `mend_order`."""
-        if self.session.get_bind().dialect.name == "sqlite" or place.transaction == 0:
+        if is_sqlite(self.session) or place.transaction == 0:
             return place
-        current = self.session.scalar(select(_current_transaction()))
+        current = self.session.scalar(select(_end_of_snapshot(func.pg_snapshot_xmax)))
         return place if place.transaction <= (current or 0) else EventPlace(0, place.number)
 
     def _is_settled(self) -> list[Any]:
         """Leave out what lies behind a transaction that may still commit: its events come first."""
-        if self.session.get_bind().dialect.name == "sqlite":
+        if is_sqlite(self.session):
             return []
-        oldest = cast(cast(func.pg_snapshot_xmin(func.pg_current_snapshot()), TEXT), BigInteger)
-        return [EventRow.transaction < oldest]
+        return [EventRow.transaction < _end_of_snapshot(func.pg_snapshot_xmin)]
 
 
-def _current_transaction() -> ColumnElement[int]:
-    """Give a number that no transaction of this PostgreSQL has reached yet."""
-    return cast(cast(func.pg_snapshot_xmax(func.pg_current_snapshot()), TEXT), BigInteger)
+def _end_of_snapshot(end: Callable[[ColumnElement[Any]], ColumnElement[Any]]) -> ColumnElement[int]:
+    """Give the oldest transaction that is still open (xmin), or the first one that has not begun yet (xmax)."""
+    return cast(cast(end(func.pg_current_snapshot()), TEXT), BigInteger)
 
 
 def event_told(kind: str, study_id: str | None, **data: Any) -> dict[str, Any]:

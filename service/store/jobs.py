@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
 from devices.service_link import LEASES_PER_DEVICE
@@ -22,7 +22,7 @@ from service.store.lease_statements import (
     END_ATTEMPT,
     EXTEND,
     EXTEND_IF_HELD,
-    GIVE_UP,
+    FINISH,
     GRANT,
     IS_DUE,
     LOCK_DEVICE_OF_JOB,
@@ -217,12 +217,9 @@ class Jobs:
 
     def end_leases_of(self, agent_id: str) -> None:
         """Let the leases of an agent that started anew end now: nobody is measuring under them."""
-        # Devices before jobs, by id, as everyone does: see `LOCK_LEASED_JOBS`.
-        busy = select(JobRow.device_id).where(JobRow.agent_id == agent_id, JobRow.state == LEASED)
-        for device_id in sorted(set(self.session.scalars(busy))):
-            for job in Shares(self.session).meter(Shares(self.session).lock(device_id)):
-                if job.agent_id == agent_id:
-                    self.session.execute(EXTEND, {"of_job": job.id, "until": database_now(self.session)})
+        for job in self._locked_leases(JobRow.agent_id == agent_id):
+            if job.agent_id == agent_id:
+                self.session.execute(EXTEND, {"of_job": job.id, "until": database_now(self.session)})
 
     def asked(self, job_id: str, token: int) -> Asked:
         """Say whom a token was granted to, and what the job's result must answer."""
@@ -288,7 +285,7 @@ class Jobs:
         # By device, as the index begins with it: without it every job's plan would be read through.
         devices = select(DeviceRow.id) if device_id is None else [device_id]
         on_lists = and_(JobRow.device_id.in_(devices), JobRow.state == WAITING)
-        query = select(JobRow).where(on_lists, IS_ABANDONED).with_for_update(of=JobRow)
+        query = select(JobRow).where(on_lists, IS_ABANDONED).order_by(JobRow.id).with_for_update(of=JobRow)
         for job in self.session.scalars(query):
             job.state = CANCELLED
             job.finished_at = database_now(self.session)
@@ -296,6 +293,7 @@ class Jobs:
 
     def drop(self, study_id: str) -> None:
         """Take a study's jobs away for good, also from who is measuring one, unless another study waits for it."""
+        self._locked_leases(JobRow.study_id == study_id)
         wanted = and_(JobRow.study_id == study_id, JobRow.state.in_((WAITING, LEASED)), IS_ABANDONED)
         rows = self.session.scalars(
             select(JobRow).where(wanted).order_by(JobRow.id).with_for_update(of=JobRow)
@@ -307,6 +305,16 @@ class Jobs:
             if attempt is not None and not attempt.ended_by:
                 attempt.ended_at, attempt.ended_by, attempt.reason = now, CANCELLED, "its study was deleted"
         self.session.flush()
+
+    def _locked_leases(self, which: ColumnElement[bool]) -> Sequence[LockedJob]:
+        """Lock every device that has such a job under lease, and all leases there; devices before jobs, each by id."""
+        busy = select(JobRow.device_id).where(which, JobRow.state == LEASED)
+        shares = Shares(self.session)
+        return [
+            job
+            for device_id in sorted(set(self.session.scalars(busy)))
+            for job in shares.meter(shares.lock(device_id))
+        ]
 
     def _own(self, agent_id: str, device_id: str) -> LockedDevice | None:
         """Lock an agent's device that may be measured; None while another process has it locked."""
@@ -382,7 +390,7 @@ class Jobs:
         if expired >= leases.MAXIMUM_EXPIRIES:
             words = f"the lease expired {expired} times without a report"
             given_up = {"of_job": job.id, "at_time": now, "new_outcome": "device_lost", "new_reason": words}
-            self.session.execute(GIVE_UP, {**given_up, "measurement": None})
+            self.session.execute(FINISH, {**given_up, "measurement": None})
 
     def _store(
         self, device: LockedDevice, job: LockedJob, outcome: Mapping[str, Any], samples: str | None

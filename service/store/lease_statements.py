@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from service.leases import CANCELLED, DONE, LEASED, WAITING
-from service.store.events import ADD_ALONE, ADD_IN_ORDER
+from service.store.events import ADD_EVENT
 from service.store.job_waiters import IS_ABANDONED
 from service.store.rows import AttemptRow, DeviceRow, DeviceShareRow, JobRow, MeasurementRow, Row, StudyRow
 from service.store.writes import Writes
@@ -139,8 +139,10 @@ _ADD_DEVICE_SECONDS = (
 )
 
 COUNT_TIME = Writes(
-    sqlite=[_ADD_DEVICE_SECONDS, _add_share(sqlite.insert(_SHARES)), _NOTE_METERED],
-    postgresql=[_ADD_DEVICE_SECONDS, _add_share(postgresql.insert(_SHARES)), _NOTE_METERED],
+    _ADD_DEVICE_SECONDS,
+    _NOTE_METERED,
+    sqlite=_add_share(sqlite.insert(_SHARES)),
+    postgresql=_add_share(postgresql.insert(_SHARES)),
 )
 """Count `seconds` of a device for a job, its study and the time up to which that is done."""
 
@@ -220,12 +222,9 @@ _END_ATTEMPT = (
         **{name: bindparam(f"new_{name}") for name in ("ended_by", "outcome", "reason", "log")},
     )
 )
-GRANT = Writes(
-    sqlite=[_GRANT, _NOTE_METERED, _ADD_ATTEMPT, ADD_ALONE],
-    postgresql=[_GRANT, _NOTE_METERED, _ADD_ATTEMPT, ADD_IN_ORDER],
-)
+GRANT = Writes(_GRANT, _NOTE_METERED, _ADD_ATTEMPT, ADD_EVENT)
 """Lease a job, with its attempt and the event that tells of it; gives the job's plan as JSON text."""
-END_ATTEMPT = Writes(sqlite=[_END_ATTEMPT, ADD_ALONE], postgresql=[_END_ATTEMPT, ADD_IN_ORDER])
+END_ATTEMPT = Writes(_END_ATTEMPT, ADD_EVENT)
 PUT_BACK = (
     update(_JOBS)
     .where(_JOBS.c.id == _JOB_ID, _JOBS.c.state != CANCELLED)
@@ -236,7 +235,7 @@ EXTEND = update(_JOBS).where(_JOBS.c.id == _JOB_ID).values(lease_expires_at=bind
 EXTEND_IF_HELD = EXTEND.where(
     _JOBS.c.agent_id == bindparam("by_agent"), _JOBS.c.token == bindparam("of_token"), _JOBS.c.state == LEASED
 )
-_FINISH = (
+FINISH = (
     update(_JOBS)
     .where(_JOBS.c.id == _JOB_ID)
     .values(
@@ -259,13 +258,12 @@ _ADD_MEASUREMENT = insert(_MEASUREMENTS).values(
     samples=bindparam("samples"),
     created_at=bindparam("at_time"),
 )
-STORE = Writes(
-    sqlite=[_END_ATTEMPT, _ADD_MEASUREMENT, _FINISH, ADD_ALONE],
-    postgresql=[_END_ATTEMPT, _ADD_MEASUREMENT, _FINISH, ADD_IN_ORDER],
-)
+STORE = Writes(_END_ATTEMPT, _ADD_MEASUREMENT, FINISH, ADD_EVENT)
 """End a job with the measurement that answers it."""
-GIVE_UP = _FINISH
 
+_JOB_AND_ATTEMPT = _JOBS.outerjoin(
+    _ATTEMPTS, and_(_ATTEMPTS.c.job_id == _JOBS.c.id, _ATTEMPTS.c.token == bindparam("of_token"))
+)
 STANDING = (
     select(
         *(_JOBS.c[each] for each in ("state", "token", "lease_expires_at", "agent_id")),
@@ -273,8 +271,7 @@ STANDING = (
         _ATTEMPTS.c.ended_by,
         _ATTEMPTS.c.reason,
     )
-    .select_from(_JOBS)
-    .outerjoin(_ATTEMPTS, and_(_ATTEMPTS.c.job_id == _JOBS.c.id, _ATTEMPTS.c.token == bindparam("of_token")))
+    .select_from(_JOB_AND_ATTEMPT)
     .where(_JOBS.c.id == _JOB_ID)
 )
 ASKED = (
@@ -283,7 +280,6 @@ ASKED = (
         _JOBS.c.plan["kind"].label("kind"),
         _JOBS.c.plan["workload"].label("workload"),
     )
-    .select_from(_JOBS)
-    .outerjoin(_ATTEMPTS, and_(_ATTEMPTS.c.job_id == _JOBS.c.id, _ATTEMPTS.c.token == bindparam("of_token")))
+    .select_from(_JOB_AND_ATTEMPT)
     .where(_JOBS.c.id == _JOB_ID)
 )

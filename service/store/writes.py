@@ -3,25 +3,29 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Delete, Executable, Insert, Update, literal, select
+from sqlalchemy import Executable, Insert, Update, literal, select
 from sqlalchemy.orm import Session
 
-Write = Insert | Update | Delete
+from service.store.database import is_sqlite
+
+Write = Insert | Update
 
 
 class Writes:
     """Writes of different rows, under parameters whose names mean the same in all of them.
 
     PostgreSQL runs them as parts of one query, SQLite, which has no such parts and no round trips, one by one.
+    `sqlite` and `postgresql` are one write more, where the two say it differently.
     """
 
-    def __init__(self, sqlite: Sequence[Write], postgresql: Sequence[Write]) -> None:
-        self._apart = [(write, frozenset(write.compile().binds)) for write in sqlite]
-        self._together = _together(postgresql)
+    def __init__(self, *writes: Write, sqlite: Write | None = None, postgresql: Write | None = None) -> None:
+        on_sqlite = [*writes, *([sqlite] if sqlite is not None else [])]
+        self._apart = [(write, frozenset(write.compile().binds)) for write in on_sqlite]
+        self._together = _together([*writes, *([postgresql] if postgresql is not None else [])])
 
     def execute(self, session: Session, given: Mapping[str, Any]) -> Any:
         """Run them; return the one value that the first of them returns, None where it returns none."""
-        if session.get_bind().dialect.name != "sqlite":
+        if not is_sqlite(session):
             return session.execute(self._together, dict(given)).scalar_one()
         values = []
         for write, names in self._apart:

@@ -48,6 +48,8 @@ REFUSED = [
     (with_value("cosine.0", 1.5), "cosine[0]"),
     (with_value("passport", nested(50)), "deeper"),
     (with_value("passport", {"list": [0] * 600_000}), "values"),
+    (with_value("passport", {"list": [0.5] * 600_000}), "values"),
+    (with_value("passport", {"lists": [[0.5] * 300_000] * 2}), "values"),
     (with_value("invented", 1), "invented"),
 ]
 

@@ -6,10 +6,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import ColumnElement, select
 
@@ -21,6 +22,7 @@ from service.secret_files import agent_token_path, owner_token_path, read_secret
 from service.settings import Settings
 from service.store.rows import JobRow
 
+T = TypeVar("T")
 START_S = 120.0
 LOOK_EVERY_S = 0.5
 
@@ -69,18 +71,22 @@ def a_service(folder: Path) -> Iterator[Service]:
     """Run `loopfront up` without an agent on a free port."""
     command = ["-m", "service.cli", "up", "--no-agent", "--data-folder", str(folder), "--port", "0"]
     with running(command, folder.with_name("service.log")) as process:
-        deadline_s = time.monotonic() + START_S
-        while (found := read_running(folder)) is None:
-            if process.poll() is not None or time.monotonic() > deadline_s:
-                raise RuntimeError(
-                    f"the service doesn't start: {folder.with_name('service.log').read_text()}"
-                )
-            time.sleep(0.1)
+        found = started(lambda: read_running(folder), process, folder.with_name("service.log"))
         parts = open_parts(Settings(data_folder=folder))
         try:
             yield Service(found.url, parts)
         finally:
             parts.database.close()
+
+
+def started(find: Callable[[], T | None], process: "subprocess.Popen[bytes]", log: Path) -> T:
+    """Wait for what a process that has just been started will let us find."""
+    deadline_s = time.monotonic() + START_S
+    while (found := find()) is None:
+        if process.poll() is not None or time.monotonic() > deadline_s:
+            raise RuntimeError(f"it doesn't start: {log.read_text()}")
+        time.sleep(0.1)
+    return found
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import os
 import re
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -15,9 +14,8 @@ from service.secret_files import agent_token_path, owner_token_path, read_secret
 from service.settings import Settings
 from service.store.database import Database, sqlite_url
 from tests import postgresql
-from tests.benchmarks.fleet.processes import processor_seconds, running
+from tests.benchmarks.fleet.processes import processor_seconds, running, started
 
-START_S = 60.0
 DATABASES = ("postgresql", "sqlite")
 
 
@@ -94,11 +92,7 @@ def _serve(folder: Path, number: int) -> Iterator[tuple[int, int]]:
     log = folder / f"serve-{number}.log"
     command = ["-m", "service.cli", "serve", "--data-folder", str(folder / "data"), "--port", "0"]
     with running(command, log) as process:
-        deadline_s = time.monotonic() + START_S
-        while (port := re.search(r"port=(\d+)", log.read_text())) is None:
-            if process.poll() is not None or time.monotonic() > deadline_s:
-                raise RuntimeError(f"it doesn't start: {log.read_text()}")
-            time.sleep(0.1)
+        port = started(lambda: re.search(r"port=(\d+)", log.read_text()), process, log)
         yield process.pid, int(port[1])
 
 
@@ -120,11 +114,7 @@ def _up(name: str, folder: Path, url: str, database_pid: int | None) -> Iterator
     os.environ["LOOPFRONT_DATABASE_URL"] = url
     try:
         with running(command, folder / "service.log") as process:
-            deadline_s = time.monotonic() + START_S
-            while (found := read_running(data)) is None:
-                if process.poll() is not None or time.monotonic() > deadline_s:
-                    raise RuntimeError(f"the service doesn't start: {(folder / 'service.log').read_text()}")
-                time.sleep(0.1)
+            found = started(lambda: read_running(data), process, folder / "service.log")
             database = Database(Settings(data_folder=data).database_url)
             try:
                 yield Served(name, found.url, process.pid, data, database, database_pid)
