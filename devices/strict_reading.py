@@ -15,7 +15,10 @@ T = TypeVar("T")
 
 def read(kind: type[T], value: object, place: str) -> T:
     """Read `value` as the dataclass `kind`; raise PlanError by place for anything unexpected."""
-    return typing.cast(T, _dataclass_reader(typing.cast(type, kind))(value, place))
+    try:
+        return typing.cast(T, _dataclass_reader(typing.cast(type, kind))(value))
+    except _Misread as error:
+        raise PlanError(f"{place}{error.place}: {error.words}") from None
 
 
 def write(value: object) -> Any:
@@ -29,8 +32,19 @@ def write(value: object) -> Any:
     return value
 
 
-_Reader = Callable[[Any, str], Any]
-"""Reads a value at a place; made once for each type, as there are many values."""
+class _Misread(Exception):
+    """What is wrong; its place grows on the way up, so that what is right costs no words."""
+
+    def __init__(self, words: str, place: str = "") -> None:
+        super().__init__(words)
+        self.words, self.place = words, place
+
+    def within(self, step: str) -> "_Misread":
+        return _Misread(self.words, step + self.place)
+
+
+_Reader = Callable[[Any], Any]
+"""Reads a value; made once for each type, as there are many values."""
 
 
 @functools.cache
@@ -44,16 +58,26 @@ def _dataclass_reader(kind: type) -> _Reader:
         if field.default is field.default_factory is dataclasses.MISSING
     ]
 
-    def read_dataclass(value: Any, place: str) -> Any:
+    def require_known(value: Any) -> None:
         if not isinstance(value, Mapping):
-            raise PlanError(f"{place}: expected an object, got {_shown(value)}")
+            raise _Misread(f"expected an object, got {_shown(value)}")
         for key in value:
             if key not in readers:
-                raise PlanError(f"{place}.{key}: unknown key; known are {', '.join(readers)}")
+                raise _Misread(f"unknown key; known are {', '.join(readers)}", f".{key}")
         for name in needed:
             if name not in value:
-                raise PlanError(f"{place}.{name}: missing")
-        return kind(**{name: readers[name](value[name], f"{place}.{name}") for name in value})
+                raise _Misread("missing", f".{name}")
+
+    def read_dataclass(value: Any) -> Any:
+        if type(value) is not dict or value.keys() != readers.keys():
+            require_known(value)
+        found = {}
+        for name, part in value.items():
+            try:
+                found[name] = readers[name](part)
+            except _Misread as error:
+                raise error.within(f".{name}") from None
+        return kind(**found)
 
     return read_dataclass
 
@@ -77,12 +101,18 @@ def _reader(hint: Any) -> _Reader:
 def _tuple_reader(item_hint: Any) -> _Reader:
     read_item = _reader(item_hint)
 
-    def read_tuple(value: Any, place: str) -> tuple[Any, ...]:
-        if not isinstance(value, list | tuple):
-            raise PlanError(f"{place}: expected a list, got {_shown(value)}")
+    def read_tuple(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, (list, tuple)):
+            raise _Misread(f"expected a list, got {_shown(value)}")
         if item_hint is float and set(map(type, value)) == {float} and math.isfinite(sum(value)):
             return tuple(value)  # samples are many
-        return tuple(read_item(item, f"{place}[{index}]") for index, item in enumerate(value))
+        found: list[Any] = []
+        try:
+            for item in value:
+                found.append(read_item(item))
+        except _Misread as error:
+            raise error.within(f"[{len(found)}]") from None
+        return tuple(found)
 
     return read_tuple
 
@@ -90,29 +120,29 @@ def _tuple_reader(item_hint: Any) -> _Reader:
 def _optional_reader(hint: Any) -> _Reader:
     (inner,) = (argument for argument in typing.get_args(hint) if argument is not type(None))
     read_inner = _reader(inner)
-    return lambda value, place: None if value is None else read_inner(value, place)
+    return lambda value: None if value is None else read_inner(value)
 
 
-def _read_literal(allowed: tuple[object, ...], value: object, place: str) -> object:
+def _read_literal(allowed: tuple[object, ...], value: object) -> object:
     if value not in allowed:
-        raise PlanError(f"{place}: expected one of {', '.join(map(repr, allowed))}, got {_shown(value)}")
+        raise _Misread(f"expected one of {', '.join(map(repr, allowed))}, got {_shown(value)}")
     return value
 
 
-def _read_mapping(value: object, place: str) -> dict[str, Any]:
+def _read_mapping(value: object) -> dict[str, Any]:
     if not isinstance(value, Mapping):
-        raise PlanError(f"{place}: expected an object, got {_shown(value)}")
+        raise _Misread(f"expected an object, got {_shown(value)}")
     return {str(key): item for key, item in value.items()}
 
 
-def _read_scalar(hint: Any, value: object, place: str) -> object:
+def _read_scalar(hint: Any, value: object) -> object:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     # bool is an int in Python, so the exact type decides.
     if type(value) is not hint:
-        raise PlanError(f"{place}: expected {hint.__name__}, got {_shown(value)}")
+        raise _Misread(f"expected {hint.__name__}, got {_shown(value)}")
     if isinstance(value, float) and not math.isfinite(value):
-        raise PlanError(f"{place}: expected a finite number, got {value}")
+        raise _Misread(f"expected a finite number, got {value}")
     return value
 
 

@@ -68,6 +68,21 @@ def require_bounded_facts(facts: dict[str, Any]) -> dict[str, Any]:
     return cleaned
 
 
+class _Unfit(Exception):
+    """What is wrong; its place grows on the way up, so that what is right costs no words."""
+
+    def __init__(self, words: str, hint: str, place: str = "") -> None:
+        super().__init__(words)
+        self.words, self.hint, self.place = words, hint, place
+
+    def within(self, step: str) -> "_Unfit":
+        return _Unfit(self.words, self.hint, step + self.place)
+
+
+class _TooMuch(Exception):
+    """There are more or deeper values than any measurement has."""
+
+
 class _Cleaning:
     """One walk through a tree of JSON values that bounds it, cleans its texts and looks at its numbers."""
 
@@ -77,34 +92,45 @@ class _Cleaning:
 
     def of(self, tree: Mapping[str, Any]) -> dict[str, Any]:
         """Give the tree cleaned; numbers under `unmeasured` keys may be any."""
-        return {
-            _visible_key(key): self._clean(
-                value, f"{self._root}.{key}", "" if key in self._unmeasured else key, 1
-            )
-            for key, value in tree.items()
-        }
+        cleaned = {}
+        try:
+            for key, part in tree.items():
+                name = "" if key in self._unmeasured else key
+                try:
+                    cleaned[_visible_key(key)] = self._clean(part, name, 1)
+                except _Unfit as error:
+                    raise error.within(f".{key}") from None
+        except _Unfit as error:
+            raise BadInput(error.words, field=self._root + error.place, hint=error.hint) from None
+        except _TooMuch as error:
+            raise BadInput(
+                f"holds values {error}", field=self._root, hint="no measurement has so many"
+            ) from None
+        return cleaned
 
-    def _clean(self, value: Any, place: str, name: str, depth: int) -> Any:
+    def _clean(self, value: Any, name: str, depth: int) -> Any:
         """Clean a value; `name` is that of the nearest key, "" where numbers may be any."""
         self._count += 1
         if depth > DEEPEST or self._count > MOST_VALUES:
-            what = f"deeper than {DEEPEST}" if depth > DEEPEST else f"more than {MOST_VALUES} values"
-            raise BadInput(f"holds values {what}", field=self._root, hint="no measurement has so many")
-        if isinstance(value, dict):
-            return {
-                _visible_key(key): self._clean(part, f"{place}.{key}", name and key, depth + 1)
-                for key, part in value.items()
-            }
+            raise _TooMuch(f"deeper than {DEEPEST}" if depth > DEEPEST else f"more than {MOST_VALUES} values")
         if isinstance(value, list):
-            return self._clean_list(value, place, name, depth)
+            return self._clean_list(value, name, depth)
+        if isinstance(value, dict):
+            cleaned = {}
+            for key, part in value.items():
+                try:
+                    cleaned[_visible_key(key)] = self._clean(part, name and key, depth + 1)
+                except _Unfit as error:
+                    raise error.within(f".{key}") from None
+            return cleaned
         if isinstance(value, str):
             return visible_log(value)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            _require_number(place, value)
-            _require_measurable(place, name, value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            _require_number(value)
+            _require_measurable(name, value)
         return value
 
-    def _clean_list(self, values: list[Any], place: str, name: str, depth: int) -> list[Any]:
+    def _clean_list(self, values: list[Any], name: str, depth: int) -> list[Any]:
         # Samples are many: where the least, the largest and the sum of them are sound, each one is.
         fits = depth < DEEPEST and self._count + len(values) <= MOST_VALUES
         if fits and values and set(map(type, values)) == {float} and math.isfinite(sum(values)):
@@ -112,24 +138,26 @@ class _Cleaning:
             if low <= min(values) and max(values) <= high:
                 self._count += len(values)
                 return values
-        return [self._clean(part, f"{place}[{index}]", name, depth + 1) for index, part in enumerate(values)]
+        cleaned: list[Any] = []
+        try:
+            for part in values:
+                cleaned.append(self._clean(part, name, depth + 1))
+        except _Unfit as error:
+            raise error.within(f"[{len(cleaned)}]") from None
+        return cleaned
 
 
-def _require_number(place: str, number: float) -> None:
+def _require_number(number: float) -> None:
     if isinstance(number, int) and abs(number) > LARGEST_WHOLE:
-        raise BadInput("holds a whole number of more than 64 bits", field=place, hint=HINT)
+        raise _Unfit("holds a whole number of more than 64 bits", HINT)
     if not math.isfinite(number):
-        raise BadInput(f"{number} is no number", field=place, hint=HINT)
+        raise _Unfit(f"{number} is no number", HINT)
 
 
-def _require_measurable(place: str, name: str, number: float) -> None:
+def _require_measurable(name: str, number: float) -> None:
     low, high = range_of(name)
     if not low <= number <= high:
-        raise BadInput(
-            f"{number:g} can't have been measured",
-            field=place,
-            hint=f"it must lie between {low:g} and {high:g}",
-        )
+        raise _Unfit(f"{number:g} can't have been measured", f"it must lie between {low:g} and {high:g}")
 
 
 @functools.lru_cache(maxsize=256)
@@ -140,5 +168,6 @@ def range_of(name: str) -> tuple[float, float]:
     return next((span for unit, span in RANGES.items() if name.endswith(unit)), ANY)
 
 
+@functools.lru_cache(maxsize=1024)
 def _visible_key(key: str) -> str:
     return key if key.isascii() and key.isidentifier() else visible_line(key)
