@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_OPTIONS ?=
-TEST_OPTIONS ?= -n 2 --dist worksteal
+TEST_OPTIONS ?= -n 3 --dist worksteal
 export ORT_DISABLE_TELEMETRY := 1
 
 .PHONY: demo test test-all check bench bench-fleet bench-service bench-operators operator-table recall-table lock pins clean

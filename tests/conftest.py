@@ -1,6 +1,7 @@
-"""Environment that every test shares: ONNX Runtime's telemetry is off before it loads, and phones are left alone."""
+"""What every test shares: no telemetry of ONNX Runtime, phones left alone, and a Ctrl-C that programs hear."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,8 @@ from tests.postgresql import PostgresqlServer, a_postgresql, trouble
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["LOOPFRONT_AGENT_PHONES"] = "0"  # no test may start, or find, the adb server of whoever runs it
+# Run in the background by a shell, Python ignores Ctrl-C, and so does every program that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -177,7 +177,9 @@ def test_single_measurements_and_studies_are_led_side_by_side(running: Running, 
         client.submit_study(a_small_study(trials=3))
         wish = MeasurementWish(layout="CACA", parameters=6_000_000, vocabulary=8192)
         measurement = client.measure(wish)
-        wait_until(lambda: client.measurement(measurement.id).state == "done")
+        wait_until(lambda: client.measurement(measurement.id).state not in {"waiting", "running"})
+        ended = client.measurement(measurement.id)
+        assert ended.state == "done", ended
         assert wait_for_end(client, "small") == "finished"
 
 

@@ -2,10 +2,11 @@
 
 import argparse
 import asyncio
+import os
 import resource
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -73,13 +74,25 @@ def main() -> None:
         print(f"bench-service: {reason}")  # noqa: T201 - a benchmark's output
         return
     with TemporaryDirectory(prefix="bench-service-") as folder, ExitStack() as stack:
-        benches = [
-            Bench(stack.enter_context(served(name, Path(folder) / name, options.processes)))
-            for name in DATABASES
-        ]
+        with _on_cores(options.cores):
+            benches = [
+                Bench(stack.enter_context(served(name, Path(folder) / name, options.processes)))
+                for name in DATABASES
+            ]
         asyncio.run(_run(benches, options))
     for table in (_load_table(benches, options), _read_table(benches)):
         print("\n".join(table), end="\n\n", flush=True)  # noqa: T201
+
+
+@contextmanager
+def _on_cores(count: int | None) -> Iterator[None]:
+    """Keep what is started within, services and databases, to the first cores; the load then has the others, if any."""
+    ours = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, ours[:count])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, (ours[count:] if count else None) or ours)
 
 
 async def _run(benches: Sequence[Bench], options: argparse.Namespace) -> None:
@@ -244,7 +257,8 @@ def _load_table(benches: Sequence[Bench], options: argparse.Namespace) -> list[s
         for told in each.load.troubles[:3]
     ]
     title = (
-        f"{options.devices} simulated devices, {options.studies} studies, {options.trials} trials; ms; "
+        f"{options.devices} simulated devices, {options.studies} studies, {options.trials} trials; "
+        f"{f'{options.cores} cores for service and database; ' if options.cores else ''}ms; "
         "processor and db: what a request costs the service and the database"
     )
     return lines(title, head, rows, [AIMS, *troubles])
@@ -288,6 +302,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--seconds", type=float, default=60.0, help="of each round")
     parser.add_argument("--processes", type=int, default=1, help="that answer, on PostgreSQL")
+    parser.add_argument("--cores", type=int, help="of services and databases; the load takes the others")
     parser.add_argument("--rounds", type=int, default=3, help="on each database, in turns")
     return parser.parse_args()
 
