@@ -25,7 +25,7 @@ from tests.benchmarks.fleet.processes import Usage, processor_seconds, watched
 from tests.benchmarks.fleet.text_table import lines
 from tests.benchmarks.service.devices import Load, SimulatedDevice, registered
 from tests.benchmarks.service.line import Line
-from tests.benchmarks.service.seeding import METRICS, add_jobs, add_trials, study_document, take_statistics
+from tests.benchmarks.service.seeding import METRICS, add_jobs, add_trials, settle, study_document
 from tests.benchmarks.service.served import DATABASES, Served, served
 from tests.postgresql import trouble
 
@@ -131,7 +131,7 @@ def _fill_up(bench: Bench, options: argparse.Namespace) -> None:
     share = (options.trials - LARGE_FRONT - SMALL) // (len(ids) - 2)
     for number, study_id in enumerate(ids[2:], start=2):
         add_trials(database, study_id, 1000, share, seed=1000 + number)
-    take_statistics(database)
+    settle(database)
 
 
 async def _read_in_turns(benches: Sequence[Bench], filled: str) -> None:
@@ -172,6 +172,7 @@ async def _load(bench: Bench, options: argparse.Namespace, rate: float, plan: Ma
     busy_s = options.devices / (rate / 2)
     each = 2 + round(options.seconds / busy_s)
     add_jobs(service.database, [device.device_id for device in bench.devices], ids, each, plan)
+    settle(service.database)
     load, until = Load(), asyncio.Event()
     reader = asyncio.create_task(_read_meanwhile(bench, until))
     database_before_s, database_bytes = service.database_seconds(), 0

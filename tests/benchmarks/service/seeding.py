@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import insert, text
+from sqlalchemy import insert, text, update
 from sqlalchemy.orm import Session
 
-from service.leases import WAITING
+from service.leases import CANCELLED, LEASED, WAITING
 from service.store.database import Database, database_now
 from service.store.identifiers import new_id
 from service.store.rows import CandidateRow, JobRow, StudyRow, TrialRow
@@ -62,8 +62,10 @@ def add_trials(database: Database, study_id: str, first: int, count: int, seed: 
 def add_jobs(
     database: Database, devices: Sequence[str], studies: Sequence[str], each: int, plan: Mapping[str, Any]
 ) -> None:
-    """Put so many jobs on the list of each device, of all studies in turns."""
+    """Put so many jobs on the list of each device, of all studies in turns, and nothing of an earlier round."""
+    left = update(JobRow).where(JobRow.state.in_((WAITING, LEASED)))
     with database.write() as session:
+        session.execute(left.values(state=CANCELLED, lease_expires_at=None))
         now = database_now(session)
         for number in range(each):
             rows = [
@@ -89,10 +91,16 @@ def add_jobs(
             session.execute(insert(JobRow), rows)
 
 
-def take_statistics(database: Database) -> None:
-    """Let the database look at its tables, as PostgreSQL does by itself a minute after many rows came."""
-    with database.engine.begin() as connection:
-        connection.execute(text("ANALYZE"))
+def settle(database: Database) -> None:
+    """Let the database finish with many rows that came at once, as none do in use, before anything is timed."""
+    with database.engine.connect() as connection:
+        alone = connection.execution_options(isolation_level="AUTOCOMMIT")
+        is_sqlite = database.engine.dialect.name == "sqlite"
+        steps = (
+            ("PRAGMA wal_checkpoint(TRUNCATE)", "ANALYZE") if is_sqlite else ("CHECKPOINT", "VACUUM ANALYZE")
+        )
+        for each in steps:
+            alone.execute(text(each))
 
 
 def _keep_candidate(session: Session) -> None:
