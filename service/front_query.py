@@ -11,6 +11,7 @@ from search.front import constrained_front, hypervolume, knee, reference_point
 from search.objective import Objective, total_violation
 from service.errors import BadInput
 from service.store import trials
+from service.store.number_rows import number_rows
 from service.store.rows import StudyRow, TrialRow
 from service.study_file import StudyDefinition, stored_study
 
@@ -85,26 +86,22 @@ def _chosen(definition: StudyDefinition, names: Sequence[str]) -> tuple[Objectiv
 def _points(
     session: Session, study_id: str, definition: StudyDefinition, objectives: Sequence[Objective]
 ) -> list[tuple[int, tuple[float, ...], float]]:
-    """Read number, objective values and total violation of every measured candidate, references aside."""
+    """Read number, objective values and total violation of every measured candidate, references aside.
+
+    Trials that lack a metric, as those of an earlier version may, are left out.
+    """
     wanted = [each.name for each in objectives]
     names = list(dict.fromkeys([*wanted, *(each.name for each in definition.constraints)]))
-    columns = [TrialRow.observations[name]["value"].as_float() for name in names]
-    query = (
-        select(TrialRow.number, *columns)
-        .where(
-            TrialRow.study_id == study_id,
-            TrialRow.state == trials.MEASURED,
-            TrialRow.kind != trials.REFERENCE,
-        )
-        .order_by(TrialRow.number)
+    values_of = [TrialRow.observations[(name, "value")].as_float() for name in names]
+    measured = select().where(
+        TrialRow.study_id == study_id, TrialRow.state == trials.MEASURED, TrialRow.kind != trials.REFERENCE
     )
     found = []
-    for number, *read in session.execute(query):
-        if None in read:
-            continue  # a metric that studies of an earlier version did not observe
-        values = dict(zip(names, read, strict=True))
-        violation = total_violation(definition.constraints, values) if definition.constraints else 0.0
-        found.append((number, tuple(values[name] for name in wanted), violation))
+    for number, *values in number_rows(session, measured, TrialRow.number, *values_of):
+        violation = 0.0
+        if definition.constraints:
+            violation = total_violation(definition.constraints, dict(zip(names, values, strict=True)))
+        found.append((int(number), tuple(values[: len(wanted)]), violation))
     return found
 
 

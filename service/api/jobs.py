@@ -12,6 +12,7 @@ from devices.untrusted_text import visible_line
 from service.api.attempts import attempt_out
 from service.api.authorisation import reads
 from service.api.dependencies import AgentPrincipal, ServiceParts, require_own
+from service.api.quick_json import QuickJsonRoute
 from service.api.schemas import Heartbeat, JobLog, JobResult, LeaseExtended, Release, Stored
 from service.device_result import read_result, unusable_result
 from service.errors import BadInput, ResultRefused
@@ -24,7 +25,7 @@ from service.store.jobs import NEVER_GRANTED, Jobs
 from service.store.lease_statements import Asked, Standing
 from service.store.samples import put_samples
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=QuickJsonRoute)
 JobId = Annotated[str, Path(max_length=100)]
 
 

@@ -167,18 +167,20 @@ def _paths(bench: Bench) -> Mapping[str, str]:
 
 
 async def _load(bench: Bench, options: argparse.Namespace, rate: float, plan: Mapping[str, Any]) -> None:
-    """Let every device measure for a while; each job makes two requests."""
+    """Let every device measure for a while; each job makes two requests, and counts from when all have their first."""
     service, ids = bench.service, list(bench.studies.values())
     busy_s = options.devices / (rate / 2)
-    each = 2 + round(options.seconds / busy_s)
+    each = 2 + round((busy_s + options.seconds) / busy_s)
     add_jobs(service.database, [device.device_id for device in bench.devices], ids, each, plan)
     settle(service.database)
     load, until = Load(), asyncio.Event()
+    serving = [asyncio.create_task(device.serve(busy_s, until, load)) for device in bench.devices]
+    await asyncio.sleep(busy_s)
+    load.begin_anew()
     reader = asyncio.create_task(_read_meanwhile(bench, until))
     database_before_s, database_bytes = service.database_seconds(), 0
     more_before_s = sum(processor_seconds(pid) for pid, _ in service.more)
     with watched(service.pid) as usage:
-        serving = [asyncio.create_task(device.serve(busy_s, until, load)) for device in bench.devices]
         await asyncio.sleep(options.seconds)
         database_bytes = service.database_bytes()
         until.set()

@@ -31,6 +31,11 @@ class Load:
     empty: int = 0
     troubles: list[str] = field(default_factory=list)
 
+    def begin_anew(self) -> None:
+        """Forget the times so far; troubles stay."""
+        self.lease_s.clear()
+        self.result_s.clear()
+
 
 @dataclass(frozen=True)
 class SimulatedDevice:
