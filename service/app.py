@@ -31,6 +31,7 @@ from service.api import (
 )
 from service.api.limits import BehindProxy, KnownHostOnly, LimitedBody
 from service.api.protocol_header import ProtocolHeader
+from service.api.turns import Turns
 from service.event_feed import EventFeed
 from service.metrics import CountedRequests, Metrics
 from service.parts import Parts
@@ -75,6 +76,7 @@ def create_app(parts: Parts) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.parts = parts
+    app.state.turns = Turns()
     app.state.feed = EventFeed(parts.database, parts.bell)
     app.state.work_watch = WorkWatch(parts.database, parts.bell, parts.settings.lease_seconds)
     app.state.metrics = Metrics(parts.database, app.state.feed)

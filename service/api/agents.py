@@ -5,7 +5,6 @@ import time
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
 from service import leases
@@ -13,6 +12,7 @@ from service.api.authorisation import AuditedRoute, address_of, reads
 from service.api.dependencies import (
     PROTOCOL,
     AgentPrincipal,
+    AgentTurns,
     ServiceParts,
     require_agent,
     require_own,
@@ -158,7 +158,12 @@ def tell_stations(
 
 @router.post("/{agent_id}/lease", response_model=LeaseGranted, responses={204: {"description": "no job"}})
 async def lease(
-    agent_id: AgentId, wish: LeaseWish, request: Request, parts: ServiceParts, principal: AgentPrincipal
+    agent_id: AgentId,
+    wish: LeaseWish,
+    request: Request,
+    parts: ServiceParts,
+    turns: AgentTurns,
+    principal: AgentPrincipal,
 ) -> Response:
     """Wait up to `wait_s` for a job of one of these idle devices."""
     require_own(principal, agent_id)
@@ -168,7 +173,7 @@ async def lease(
     with watch.waiting(wish.device_ids) as woken:
         while True:
             woken.clear()
-            granted = await run_in_threadpool(_try_lease, parts, agent_id, wish)
+            granted = await turns.run(_try_lease, parts, agent_id, wish)
             if granted is not None:
                 return Response(granted, media_type="application/json")
             if not await _woken_before(woken, deadline) or await request.is_disconnected():

@@ -6,6 +6,7 @@ from fastapi import Depends, Header, Request
 
 from devices.service_link import PROTOCOL_VERSION, VERSION_FORM
 from service.api.authorisation import principal_of
+from service.api.turns import Turns
 from service.errors import Forbidden, ProtocolMismatch
 from service.parts import Parts
 from service.rights import Principal, Right
@@ -22,6 +23,16 @@ async def parts_of(request: Request) -> Parts:
 
 
 ServiceParts = Annotated[Parts, Depends(parts_of)]
+
+
+async def turns_of(request: Request) -> Turns:
+    """Give the threads that agents take turns at."""
+    turns = request.app.state.turns
+    assert isinstance(turns, Turns)
+    return turns
+
+
+AgentTurns = Annotated[Turns, Depends(turns_of)]
 
 
 async def require_protocol(

@@ -11,7 +11,7 @@ from devices.outcome import BandwidthMeasured, Measured
 from devices.untrusted_text import visible_line
 from service.api.attempts import attempt_out
 from service.api.authorisation import reads
-from service.api.dependencies import AgentPrincipal, ServiceParts, require_own
+from service.api.dependencies import AgentPrincipal, AgentTurns, ServiceParts, require_own
 from service.api.quick_json import QuickJsonRoute
 from service.api.schemas import Heartbeat, JobLog, JobResult, LeaseExtended, Release, Stored
 from service.device_result import read_result, unusable_result
@@ -52,26 +52,14 @@ def heartbeat(
 
 
 @router.post("/{job_id}/result")
-def result(job_id: JobId, given: JobResult, parts: ServiceParts, principal: AgentPrincipal) -> Stored:
+async def result(
+    job_id: JobId, given: JobResult, parts: ServiceParts, turns: AgentTurns, principal: AgentPrincipal
+) -> Stored:
     """Store what became of a job; 409 (and kept as evidence) when it no longer counts.
 
     A result that can't be used is refused by name, and its attempt ends as a runner fault.
     """
-    with parts.database.read() as session:
-        asked = Jobs(session).asked(job_id, given.token)
-    _require_own_attempt(principal, asked)
-    if (
-        asked.granted_to is None
-    ):  # nothing of it is kept, so that nobody fills the disk with results of no lease
-        raise ResultRefused(NEVER_GRANTED, field="token", code="never-granted")
-    try:
-        outcome = read_result(given.outcome)
-        _require_answer(asked, outcome)
-    except BadInput as error:
-        with contextlib.suppress(ResultRefused):
-            _store(parts, job_id, given.token, unusable_result(given.outcome, error))
-        raise
-    _store(parts, job_id, given.token, outcome)
+    await turns.run(_take_result, job_id, given, parts, principal)
     return Stored(stored=True)
 
 
@@ -101,6 +89,24 @@ def log(job_id: JobId, parts: ServiceParts) -> JobLog:
         attempts=attempts,
         refused=refused,
     )
+
+
+def _take_result(job_id: str, given: JobResult, parts: Parts, principal: Principal) -> None:
+    with parts.database.read() as session:
+        asked = Jobs(session).asked(job_id, given.token)
+    _require_own_attempt(principal, asked)
+    if (
+        asked.granted_to is None
+    ):  # nothing of it is kept, so that nobody fills the disk with results of no lease
+        raise ResultRefused(NEVER_GRANTED, field="token", code="never-granted")
+    try:
+        outcome = read_result(given.outcome)
+        _require_answer(asked, outcome)
+    except BadInput as error:
+        with contextlib.suppress(ResultRefused):
+            _store(parts, job_id, given.token, unusable_result(given.outcome, error))
+        raise
+    _store(parts, job_id, given.token, outcome)
 
 
 def _require_own_attempt(principal: Principal, lease: Standing | Asked) -> None:
