@@ -63,7 +63,7 @@ def _chosen(definition: StudyDefinition, names: Sequence[str]) -> tuple[Objectiv
         return definition.objectives
     targets = {each.name for each in definition.targets}
     found = []
-    for name in dict.fromkeys(names):
+    for name in names:
         try:
             objective = Objective.parse(name)
         except MetricError as error:
@@ -80,7 +80,7 @@ def _chosen(definition: StudyDefinition, names: Sequence[str]) -> tuple[Objectiv
                 f"the study doesn't measure {name!r}", field="objectives", hint=f"its objectives are {known}"
             )
         found.append(objective)
-    return tuple(found)
+    return tuple(dict.fromkeys(found))  # one may be named in two ways
 
 
 def _points(

@@ -95,9 +95,8 @@ def _take_result(job_id: str, given: JobResult, parts: Parts, principal: Princip
     with parts.database.read() as session:
         asked = Jobs(session).asked(job_id, given.token)
     _require_own_attempt(principal, asked)
-    if (
-        asked.granted_to is None
-    ):  # nothing of it is kept, so that nobody fills the disk with results of no lease
+    if asked.granted_to is None:
+        # Nothing of it is kept, so that nobody fills the disk with results of no lease.
         raise ResultRefused(NEVER_GRANTED, field="token", code="never-granted")
     try:
         outcome = read_result(given.outcome)

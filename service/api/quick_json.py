@@ -9,7 +9,7 @@ from pydantic_core import from_json
 
 
 class QuickJsonRoute(APIRoute):
-    """Reads what it is sent at a third of the cost; what is no JSON is refused as everywhere."""
+    """Reads what it is sent by that parser; what is no JSON is refused as everywhere."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Give the handler that FastAPI calls."""

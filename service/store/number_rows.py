@@ -13,9 +13,10 @@ from service.store.database import is_sqlite
 def number_rows(
     session: Session, query: Select[Any], *columns: SQLColumnExpression[Any]
 ) -> list[tuple[float, ...]]:
-    """Read numbers of all that `query`, which names no columns yet, finds: by the first, rows that lack one left out.
+    """Read these numbers of every row that `query` finds, sorted; a row that lacks one is left out.
 
-    PostgreSQL gives them as one text, which is read at once; SQLite is no faster so, and its texts round.
+    `query` names no columns yet. PostgreSQL gives all as one text, which is read at once; SQLite is no faster so, and
+    rounds what it writes as text.
     """
     if is_sqlite(session):
         rows = [tuple(row) for row in session.execute(query.add_columns(*columns))]

@@ -98,6 +98,11 @@ def test_a_front_by_fewer_objectives_is_another_front_with_its_own_volume(client
     assert not other.reference_point_is_frozen, "it is no objective of the study"
 
 
+def test_an_objective_that_is_named_in_two_ways_counts_once(client: Client) -> None:
+    twice = client.front("small", ["tpot_ms_p50@laptop", " tpot_ms_p50@laptop"])
+    assert twice == client.front("small", ["tpot_ms_p50@laptop"])
+
+
 @pytest.mark.parametrize("name", ["speed", "tpot_ms_p50", "tpot_ms_p50@phone", "tpot_ms_p50_at_4096@laptop"])
 def test_an_objective_that_is_not_measured_is_refused_by_name(client: Client, name: str) -> None:
     with pytest.raises(ServiceError) as refusal:

@@ -92,7 +92,7 @@ def _on_cores(count: int | None) -> Iterator[None]:
     try:
         yield
     finally:
-        os.sched_setaffinity(0, (ours[count:] if count else None) or ours)
+        os.sched_setaffinity(0, ours[count or len(ours) :] or ours)
 
 
 async def _run(benches: Sequence[Bench], options: argparse.Namespace) -> None:
@@ -170,7 +170,7 @@ async def _load(bench: Bench, options: argparse.Namespace, rate: float, plan: Ma
     """Let every device measure for a while; each job makes two requests, and counts from when all have their first."""
     service, ids = bench.service, list(bench.studies.values())
     busy_s = options.devices / (rate / 2)
-    each = 2 + round((busy_s + options.seconds) / busy_s)
+    each = 3 + round(options.seconds / busy_s)
     add_jobs(service.database, [device.device_id for device in bench.devices], ids, each, plan)
     settle(service.database)
     load, until = Load(), asyncio.Event()
@@ -304,7 +304,7 @@ def _options() -> argparse.Namespace:
         help="requests per second: leases and results",
     )
     parser.add_argument("--seconds", type=float, default=60.0, help="of each round")
-    parser.add_argument("--processes", type=int, default=1, help="that answer, on PostgreSQL")
+    parser.add_argument("--processes", type=int, default=2, help="that answer, on PostgreSQL")
     parser.add_argument("--cores", type=int, help="of services and databases; the load takes the others")
     parser.add_argument("--rounds", type=int, default=3, help="on each database, in turns")
     return parser.parse_args()

@@ -95,12 +95,8 @@ def settle(database: Database) -> None:
     """Let the database finish with many rows that came at once, as none do in use, before anything is timed."""
     with database.engine.connect() as connection:
         alone = connection.execution_options(isolation_level="AUTOCOMMIT")
-        is_sqlite = database.engine.dialect.name == "sqlite"
-        steps = (
-            ("PRAGMA wal_checkpoint(TRUNCATE)", "ANALYZE") if is_sqlite else ("CHECKPOINT", "VACUUM ANALYZE")
-        )
-        for each in steps:
-            alone.execute(text(each))
+        alone.execute(text("PRAGMA wal_checkpoint(TRUNCATE)" if database.has_one_writer else "CHECKPOINT"))
+        alone.execute(text("ANALYZE" if database.has_one_writer else "VACUUM ANALYZE"))
 
 
 def _keep_candidate(session: Session) -> None:
